@@ -1,0 +1,1 @@
+"""Typed clients for the Collector API and the Management API, sync and async."""

@@ -1,0 +1,1 @@
+"""The self-hosted Collector and Management API, and its page."""

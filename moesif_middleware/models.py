@@ -1,0 +1,200 @@
+"""The wire model: what the Collector API takes (reference, "Collector API v1", the entities' field tables).
+
+Models are mutable and slotted, since documented mask hooks assign into an event's attributes. ``to_wire`` gives the
+JSON object and leaves out what is not set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any, Self
+
+from .errors import InvalidModel
+
+JSON = Any
+"""Any value that JSON can carry, or an ``orjson.Fragment`` that stands for one."""
+
+
+def wire_time(value: datetime | float | str) -> str:
+    """Write a time as the wire does: UTC, ISO 8601, milliseconds, ``Z``.
+
+    A float is seconds since the epoch; a naive datetime is taken as UTC; a string passes as it is.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    # Whole milliseconds first: formatting the float would round 59.9996 s up to 60.
+    millis = int(value * 1000 + 0.5)
+    moment = datetime.fromtimestamp(millis // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{millis % 1000:03d}Z"
+
+
+class _Model:
+    """What all wire models share: reading from and writing to JSON objects."""
+
+    __slots__ = ()
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object; fields that are None are left out, times are written as text."""
+        found: dict[str, Any] = {}
+        for item in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
+            value = getattr(self, item.name)
+            if value is None:
+                continue
+            if isinstance(value, _Model):
+                value = value.to_wire()
+            elif isinstance(value, datetime):
+                value = wire_time(value)
+            found[item.name] = value
+        return found
+
+    @classmethod
+    def from_wire(cls, document: dict[str, Any]) -> Self:
+        """Read a JSON object. Raises InvalidModel, which names the field, for unknown and missing ones."""
+        known = {item.name for item in fields(cls)}  # type: ignore[arg-type]
+        for name in document:
+            if name not in known:
+                raise InvalidModel(name, f"is not a field of {cls.__name__}; it has {', '.join(sorted(known))}")
+        try:
+            return cls(**document)
+        except TypeError as error:
+            raise InvalidModel(cls.__name__, str(error)) from None
+
+
+@dataclass(slots=True)
+class EventRequest(_Model):
+    """The request of one API call. ``body`` is a JSON value, or base64 text when ``transfer_encoding`` says so."""
+
+    time: datetime | float | str
+    uri: str
+    verb: str
+    headers: dict[str, str] = field(default_factory=dict)
+    ip_address: str | None = None
+    api_version: str | None = None
+    body: JSON = None
+    transfer_encoding: str | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object; a body of JSON ``null`` is kept when the transfer encoding says that it is one."""
+        return _with_body(self, _Model.to_wire(self))
+
+
+@dataclass(slots=True)
+class EventResponse(_Model):
+    """The response of one API call. Absent from an event whose response never started."""
+
+    time: datetime | float | str
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    ip_address: str | None = None
+    body: JSON = None
+    transfer_encoding: str | None = None
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object; a body of JSON ``null`` is kept when the transfer encoding says that it is one."""
+        return _with_body(self, _Model.to_wire(self))
+
+
+def _with_body(message: EventRequest | EventResponse, found: dict[str, Any]) -> dict[str, Any]:
+    found["time"] = wire_time(message.time)
+    if message.transfer_encoding is not None:
+        found["body"] = message.body
+    return found
+
+
+@dataclass(slots=True)
+class Event(_Model):
+    """One API call: a request, its response when there was one, and whose it was."""
+
+    request: EventRequest
+    response: EventResponse | None = None
+    user_id: str | None = None
+    company_id: str | None = None
+    session_token: str | None = None
+    transaction_id: str | None = None
+    direction: str | None = None
+    weight: int | None = None
+    metadata: dict[str, Any] | None = None
+    blocked_by: str | None = None
+    tags: str | list[str] | None = None
+
+    @classmethod
+    def from_wire(cls, document: dict[str, Any]) -> Self:
+        """Read a JSON object, the nested request and response too."""
+        copy = dict(document)
+        for name, model in (("request", EventRequest), ("response", EventResponse)):
+            if isinstance(copy.get(name), dict):
+                try:
+                    copy[name] = model.from_wire(copy[name])
+                except InvalidModel as error:
+                    raise InvalidModel(f"{name}.{error.field}", str(error).partition(": ")[2]) from None
+        return super(Event, cls).from_wire(copy)
+
+
+@dataclass(slots=True)
+class Campaign(_Model):
+    """Where a user or company came from (the utm parameters and the referrer)."""
+
+    utm_source: str | None = None
+    utm_medium: str | None = None
+    utm_campaign: str | None = None
+    utm_term: str | None = None
+    utm_content: str | None = None
+    referrer: str | None = None
+    referring_domain: str | None = None
+    gclid: str | None = None
+
+
+@dataclass(slots=True)
+class User(_Model):
+    """A person or key that calls the API. An upsert: new properties merge recursively into the stored ones."""
+
+    user_id: str
+    company_id: str | None = None
+    metadata: dict[str, Any] | None = None
+    campaign: Campaign | dict[str, Any] | None = None
+    session_token: str | None = None
+    ip_address: str | None = None
+    user_agent_string: str | None = None
+    modified_time: datetime | float | str | None = None
+
+
+@dataclass(slots=True)
+class Company(_Model):
+    """An account that users belong to. An upsert, as User."""
+
+    company_id: str
+    company_domain: str | None = None
+    metadata: dict[str, Any] | None = None
+    campaign: Campaign | dict[str, Any] | None = None
+    session_token: str | None = None
+    ip_address: str | None = None
+    modified_time: datetime | float | str | None = None
+
+
+@dataclass(slots=True)
+class Subscription(_Model):
+    """A company's subscription to a plan. An upsert, as User."""
+
+    subscription_id: str
+    company_id: str
+    current_period_start: datetime | str | None = None
+    current_period_end: datetime | str | None = None
+    status: str | None = None
+    metadata: dict[str, Any] | None = None
+    modified_time: datetime | float | str | None = None
+
+
+@dataclass(slots=True)
+class Action(_Model):
+    """Something a user did outside an API call, such as ``Signed Up``."""
+
+    action_name: str
+    request: dict[str, Any] | None = None
+    user_id: str | None = None
+    company_id: str | None = None
+    session_token: str | None = None
+    transaction_id: str | None = None
+    metadata: dict[str, Any] | None = None

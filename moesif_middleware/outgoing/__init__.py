@@ -1,0 +1,1 @@
+"""Capture of the calls that the application itself makes, one module per HTTP library."""

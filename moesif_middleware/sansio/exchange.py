@@ -1,0 +1,319 @@
+"""One HTTP exchange as it is seen on the request path: references and a bounded copy, nothing parsed.
+
+A ``RequestHead`` keeps what the server handed over and turns it into text only when somebody asks. What it keeps are
+values and lists that no framework changes afterwards: routers rewrite ``scope`` and ``environ`` in place, so neither
+is held. ``Exchange`` and ``BodyBuffer`` are mutable, one per request; everything else is immutable by convention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+RawHeaders = Iterable[tuple[bytes, bytes]]
+
+# RFC 3986 pchar and "/", so that quoting a decoded path gives what a client would have sent.
+_PATH_SAFE = "/:@!$&'()*+,;=-._~"
+_DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+def join_headers(raw: RawHeaders) -> dict[str, str]:
+    """Return a map of lower-case names to values; repeated names are joined with ``, `` (Cookie with ``; ``).
+
+    Bytes that are not UTF-8 are read as Latin-1, so that every header is text.
+    """
+    joined: dict[str, str] = {}
+    for raw_name, raw_value in raw:
+        name = raw_name.decode("latin-1").lower()
+        try:
+            value = raw_value.decode("utf-8")
+        except UnicodeDecodeError:
+            value = raw_value.decode("latin-1")
+        if name in joined:
+            # HTTP/2 may split Cookie into crumbs, which RFC 9113 8.2.3 joins with a semicolon.
+            joined[name] += ("; " if name == "cookie" else ", ") + value
+        else:
+            joined[name] = value
+    return joined
+
+
+class RequestHead:
+    """A request without its body. Subclasses say where the raw parts come from; text is made on demand and kept."""
+
+    __slots__ = ("_headers", "peer", "query_string", "scheme", "verb")
+
+    verb: str
+    scheme: str
+    query_string: str
+    peer: str | None
+    _headers: dict[str, str] | None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Return the headers, names in lower case, repeated ones joined. Built once; do not change it."""
+        if self._headers is None:
+            self._headers = self._join()
+        return self._headers
+
+    @property
+    def path(self) -> str:
+        """Return the decoded path with the mount point in front of it."""
+        raise NotImplementedError
+
+    @property
+    def wire_path(self) -> str:
+        """Return the path as it stood on the wire, percent-encoded, with the mount point in front of it."""
+        return quote(self.path, safe=_PATH_SAFE)
+
+    @property
+    def uri(self) -> str:
+        """Return scheme, host, path and query."""
+        authority = self.headers.get("host") or self._server() or "localhost"
+        query = f"?{self.query_string}" if self.query_string else ""
+        return f"{self.scheme}://{authority}{self.wire_path}{query}"
+
+    def _join(self) -> dict[str, str]:
+        raise NotImplementedError
+
+    def _server(self) -> str | None:
+        raise NotImplementedError
+
+
+def authority(server: Any, scheme: str) -> str | None:
+    """Write a (host, port) pair as a URI does, leaving out the scheme's own port; None when there is no host."""
+    if not server or not server[0]:
+        return None
+    host, port = str(server[0]), server[1]
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return host if not port or int(port) == _DEFAULT_PORTS.get(scheme) else f"{host}:{port}"
+
+
+class ScopeHead(RequestHead):
+    """The head of an ASGI ``http`` scope (ASGI specification, "HTTP Connection Scope")."""
+
+    __slots__ = ("_path", "_raw_path", "_root_path", "_server_pair", "raw_headers")
+
+    def __init__(self, scope: Mapping[str, Any], raw_headers: list[tuple[bytes, bytes]]) -> None:
+        self.verb = scope.get("method", "GET")
+        self.scheme = scope.get("scheme") or "http"
+        self.query_string = scope.get("query_string") or b""  # type: ignore[assignment]  # text on demand, below
+        client = scope.get("client")
+        self.peer = client[0] if client else None
+        self.raw_headers = raw_headers
+        self._path = scope.get("path") or "/"
+        self._raw_path = scope.get("raw_path")
+        self._root_path = scope.get("root_path") or ""
+        self._server_pair = scope.get("server")
+        self._headers = None
+
+    @property
+    def path(self) -> str:
+        """Return the decoded path with the root path in front of it, whichever of the two ASGI readings is used."""
+        root, path = self._root_path.rstrip("/"), self._path
+        # ASGI 3 of today has the root path inside ``path``; servers and mounts before that took it out.
+        if not root or path == root or path.startswith(root + "/"):
+            return path
+        return root + path
+
+    @property
+    def wire_path(self) -> str:
+        """Return ``raw_path`` when it spells this very path, else the path quoted."""
+        raw, path = self._raw_path, self.path
+        if raw:
+            raw = raw.partition(b"?")[0]
+            if unquote_to_bytes(raw) == path.encode("utf-8", "surrogateescape"):
+                return raw.decode("ascii", "replace")
+        return quote(path, safe=_PATH_SAFE, errors="surrogateescape")
+
+    @property
+    def uri(self) -> str:
+        """Return scheme, host, path and query."""
+        query = self.query_string
+        if isinstance(query, bytes):
+            self.query_string = query.decode("latin-1")
+        return super().uri
+
+    def _join(self) -> dict[str, str]:
+        return join_headers(self.raw_headers)
+
+    def _server(self) -> str | None:
+        return authority(self._server_pair, self.scheme)
+
+
+class EnvironHead(RequestHead):
+    """The head of a WSGI environ (PEP 3333). Reads named keys and ``HTTP_*`` only: some servers put more into it."""
+
+    __slots__ = ("_items", "_path_info", "_raw_uri", "_script_name", "_server_name", "_server_port")
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        get = environ.get
+        self.verb = get("REQUEST_METHOD") or "GET"
+        self.scheme = get("wsgi.url_scheme") or "http"
+        self.query_string = get("QUERY_STRING") or ""
+        self.peer = get("REMOTE_ADDR") or None
+        self._items = {key: value for key, value in environ.items() if key[:5] == "HTTP_"}
+        for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            if value := get(key):
+                self._items[key] = value
+        self._script_name = get("SCRIPT_NAME") or ""
+        self._path_info = get("PATH_INFO") or ""
+        self._raw_uri = get("RAW_URI") or get("REQUEST_URI")
+        self._server_name = get("SERVER_NAME")
+        self._server_port = get("SERVER_PORT")
+        self._headers = None
+
+    @property
+    def path(self) -> str:
+        """Return SCRIPT_NAME and PATH_INFO, decoded from the Latin-1 that PEP 3333 wraps them in."""
+        return _unwrap(self._script_name + self._path_info) or "/"
+
+    @property
+    def wire_path(self) -> str:
+        """Return the server's own raw path when it spells this very path, else the path quoted."""
+        path = (self._script_name + self._path_info or "/").encode("latin-1", "replace")
+        raw = self._raw_uri
+        if raw:
+            raw = raw.partition("?")[0]
+            if "://" in raw[:8]:
+                raw = "/" + raw.partition("://")[2].partition("/")[2]
+            if unquote_to_bytes(raw) == path:
+                return str(raw)
+        return quote(path, safe=_PATH_SAFE)
+
+    def _join(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for key, value in self._items.items():
+            name = (key[5:] if key[:5] == "HTTP_" else key).replace("_", "-").lower()
+            headers[name] = _unwrap(str(value))
+        return headers
+
+    def _server(self) -> str | None:
+        return authority((self._server_name, self._server_port), self.scheme) if self._server_name else None
+
+
+def _unwrap(value: str) -> str:
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value
+
+
+class BodyBuffer:
+    """A bounded copy of the bytes that pass: the first ``limit`` of them are kept, all are counted."""
+
+    __slots__ = ("chunks", "count", "kept", "limit", "total")
+
+    def __init__(self, limit: int) -> None:
+        self.chunks: list[bytes] = []
+        self.limit = limit
+        """Bytes kept at most."""
+        self.kept = 0
+        """Bytes kept so far."""
+        self.total = 0
+        """Bytes that passed."""
+        self.count = 0
+        """Chunks that passed, empty ones left out."""
+
+    def feed(self, chunk: bytes | bytearray | memoryview) -> None:
+        """Take note of a chunk. Keeps a reference to immutable bytes, a copy of anything else."""
+        size = len(chunk) if type(chunk) is bytes else memoryview(chunk).nbytes
+        if not size:
+            return
+        self.total += size
+        self.count += 1
+        room = self.limit - self.kept
+        if room <= 0:
+            return
+        if size > room:
+            chunk, size = bytes(memoryview(chunk).cast("B")[:room]), room
+        elif type(chunk) is not bytes:
+            chunk = bytes(chunk)
+        self.chunks.append(chunk)
+        self.kept += size
+
+    @property
+    def truncated(self) -> bool:
+        """Return whether more passed than was kept."""
+        return self.total > self.kept
+
+    def getvalue(self) -> bytes:
+        """Return what was kept, as one piece."""
+        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+
+
+class Exchange:
+    """Everything that is known of one request while it runs, and all that an event is later built from.
+
+    Times are seconds since the epoch. ``response_headers`` is whatever pairs the server side used, bytes (ASGI) or text
+    (WSGI). A response that never started leaves ``status`` None.
+    """
+
+    __slots__ = (
+        "blocked_by",
+        "company_id",
+        "direction",
+        "ended",
+        "error",
+        "head",
+        "keep",
+        "metadata",
+        "request_body",
+        "response_body",
+        "response_headers",
+        "route",
+        "session_token",
+        "shadow",
+        "skipped",
+        "started",
+        "status",
+        "transaction_header",
+        "user_id",
+        "weight",
+    )
+
+    def __init__(self, head: RequestHead, started: float) -> None:
+        self.head = head
+        self.started = started
+        self.ended: float | None = None
+        self.status: int | None = None
+        self.response_headers: Iterable[tuple[Any, Any]] = ()
+        self.request_body: BodyBuffer | None = None
+        self.response_body: BodyBuffer | None = None
+        self.user_id: str | None = None
+        self.company_id: str | None = None
+        self.session_token: str | None = None
+        self.metadata: dict[str, Any] | None = None
+        self.route: str | None = None
+        """The route template, such as ``/items/{id}``."""
+        self.blocked_by: str | None = None
+        self.shadow: dict[str, Any] | None = None
+        """What governance would have answered, in shadow mode."""
+        self.error: str | None = None
+        """The type of the exception that left the application."""
+        self.transaction_header: str | None = None
+        self.weight: int | None = None
+        self.direction = "Incoming"
+        self.keep = True
+        """False once it is known that no event will be built: nothing more is captured."""
+        self.skipped = False
+
+    @property
+    def cost(self) -> int:
+        """Return about how many bytes of memory the exchange holds while it is queued."""
+        size = 2048
+        for body in (self.request_body, self.response_body):
+            if body is not None:
+                size += body.kept + 64 * len(body.chunks)
+        return size
+
+
+class Identity:
+    """Who an exchange belongs to."""
+
+    __slots__ = ("company_id", "user_id")
+
+    def __init__(self, user_id: str | None = None, company_id: str | None = None) -> None:
+        self.user_id = user_id
+        self.company_id = company_id
