@@ -1,0 +1,1 @@
+"""The overhead suite against other middlewares, and the delivery suite."""

@@ -1,0 +1,1 @@
+"""One runnable file per framework, each run by the tests."""
