@@ -41,11 +41,10 @@ def join_headers(raw: RawHeaders) -> dict[str, str]:
 class RequestHead:
     """A request without its body. Subclasses say where the raw parts come from; text is made on demand and kept."""
 
-    __slots__ = ("_headers", "peer", "query_string", "scheme", "verb")
+    __slots__ = ("_headers", "peer", "scheme", "verb")
 
     verb: str
     scheme: str
-    query_string: str
     peer: str | None
     _headers: dict[str, str] | None
 
@@ -65,6 +64,11 @@ class RequestHead:
     def wire_path(self) -> str:
         """Return the path as it stood on the wire, percent-encoded, with the mount point in front of it."""
         return quote(self.path, safe=_PATH_SAFE)
+
+    @property
+    def query_string(self) -> str:
+        """Return the query as it stood on the wire, without the question mark."""
+        raise NotImplementedError
 
     @property
     def uri(self) -> str:
@@ -93,18 +97,18 @@ def authority(server: Any, scheme: str) -> str | None:
 class ScopeHead(RequestHead):
     """The head of an ASGI ``http`` scope (ASGI specification, "HTTP Connection Scope")."""
 
-    __slots__ = ("_path", "_raw_path", "_root_path", "_server_pair", "raw_headers")
+    __slots__ = ("_path", "_query", "_raw_path", "_root_path", "_server_pair", "raw_headers")
 
     def __init__(self, scope: Mapping[str, Any], raw_headers: list[tuple[bytes, bytes]]) -> None:
         self.verb = scope.get("method", "GET")
         self.scheme = scope.get("scheme") or "http"
-        self.query_string = scope.get("query_string") or b""  # type: ignore[assignment]  # text on demand, below
+        self._query: bytes = scope.get("query_string") or b""
         client = scope.get("client")
         self.peer = client[0] if client else None
         self.raw_headers = raw_headers
-        self._path = scope.get("path") or "/"
-        self._raw_path = scope.get("raw_path")
-        self._root_path = scope.get("root_path") or ""
+        self._path: str = scope.get("path") or "/"
+        self._raw_path: bytes | None = scope.get("raw_path")
+        self._root_path: str = scope.get("root_path") or ""
         self._server_pair = scope.get("server")
         self._headers = None
 
@@ -128,12 +132,9 @@ class ScopeHead(RequestHead):
         return quote(path, safe=_PATH_SAFE, errors="surrogateescape")
 
     @property
-    def uri(self) -> str:
-        """Return scheme, host, path and query."""
-        query = self.query_string
-        if isinstance(query, bytes):
-            self.query_string = query.decode("latin-1")
-        return super().uri
+    def query_string(self) -> str:
+        """Return the query as it stood on the wire, without the question mark."""
+        return self._query.decode("latin-1")
 
     def _join(self) -> dict[str, str]:
         return join_headers(self.raw_headers)
@@ -145,13 +146,13 @@ class ScopeHead(RequestHead):
 class EnvironHead(RequestHead):
     """The head of a WSGI environ (PEP 3333). Reads named keys and ``HTTP_*`` only: some servers put more into it."""
 
-    __slots__ = ("_items", "_path_info", "_raw_uri", "_script_name", "_server_name", "_server_port")
+    __slots__ = ("_items", "_path_info", "_query", "_raw_uri", "_script_name", "_server_name", "_server_port")
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         get = environ.get
         self.verb = get("REQUEST_METHOD") or "GET"
         self.scheme = get("wsgi.url_scheme") or "http"
-        self.query_string = get("QUERY_STRING") or ""
+        self._query: str = get("QUERY_STRING") or ""
         self.peer = get("REMOTE_ADDR") or None
         self._items = {key: value for key, value in environ.items() if key[:5] == "HTTP_"}
         for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
@@ -181,6 +182,11 @@ class EnvironHead(RequestHead):
             if unquote_to_bytes(raw) == path:
                 return str(raw)
         return quote(path, safe=_PATH_SAFE)
+
+    @property
+    def query_string(self) -> str:
+        """Return the query as it stood on the wire, without the question mark."""
+        return self._query
 
     def _join(self) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -307,13 +313,3 @@ class Exchange:
             if body is not None:
                 size += body.kept + 64 * len(body.chunks)
         return size
-
-
-class Identity:
-    """Who an exchange belongs to."""
-
-    __slots__ = ("company_id", "user_id")
-
-    def __init__(self, user_id: str | None = None, company_id: str | None = None) -> None:
-        self.user_id = user_id
-        self.company_id = company_id
