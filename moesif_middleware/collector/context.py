@@ -1,0 +1,48 @@
+"""What the collector's route groups share: the store, the applications it serves, and who listens for new events."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from .stores import Store
+
+
+class Arrivals:
+    """Tells listeners on the event loop that events arrived; belongs to the loop that serves.
+
+    It carries no events: a listener that is woken asks the store for what came after the last ``seq`` it saw, so
+    that a slow one costs no memory and sees what other processes stored too.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, set[asyncio.Event]] = {}
+
+    def publish(self, app: str) -> None:
+        """Wake everyone who waits for ``app``. Call it on the event loop."""
+        for waiting in self._waiting.pop(app, ()):
+            waiting.set()
+
+    async def wait(self, app: str, timeout: float) -> bool:  # noqa: ASYNC109 - a poll interval, not a cancellation
+        """Return True when events of ``app`` arrived, False after ``timeout`` seconds without one."""
+        arrived = asyncio.Event()
+        waiting = self._waiting.setdefault(app, set())
+        waiting.add(arrived)
+        try:
+            async with asyncio.timeout(timeout):
+                await arrived.wait()
+        except TimeoutError:
+            return False
+        finally:
+            waiting.discard(arrived)
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorContext:
+    """Handed to every route group; on the application as ``app.state.context``."""
+
+    store: Store
+    apps: tuple[str, ...]
+    management_keys: tuple[str, ...] = ()
+    arrivals: Arrivals = field(default_factory=Arrivals)

@@ -1,0 +1,101 @@
+"""Where the collector keeps what it is sent: the ``Store`` protocol and the values that cross it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(slots=True)
+class EventRow:
+    """One event on its way into a store: the columns of ``schema.EVENT_COLUMNS`` after ``app``, and the document."""
+
+    id: str
+    time_ms: int
+    received_ms: int
+    event_type: str
+    action_name: str | None
+    status: int | None
+    verb: str | None
+    route: str | None
+    uri: str | None
+    ip_address: str | None
+    user_id: str | None
+    company_id: str | None
+    session_token: str | None
+    duration_ms: int | None
+    weight: int
+    direction: str | None
+    blocked_by: str | None
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What one append did: events that are new in the store, and events that it had already."""
+
+    stored: int
+    duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """Which events a live list asks for: newest first, ``limit`` at most.
+
+    ``after`` and ``before`` are exclusive bounds on ``seq``, the order of arrival. ``status`` is ``404`` or a class
+    such as ``4xx``; the other filters are exact, ``route`` also matches as a prefix when it ends in ``*``.
+    """
+
+    limit: int = 100
+    after: int | None = None
+    before: int | None = None
+    status: str | None = None
+    verb: str | None = None
+    route: str | None = None
+    user_id: str | None = None
+    company_id: str | None = None
+
+
+class Store(Protocol):
+    """What a store does. Every call may come from any thread; ``app`` is an application id."""
+
+    def append(self, app: str, rows: Iterable[EventRow]) -> Future[Appended]:
+        """Return a future that is done when the rows are durable; an id that the app has already is a duplicate."""
+        ...
+
+    def recent(self, app: str, query: Recent) -> list[dict[str, Any]]:
+        """Return the narrow rows of the newest events, as mappings of column to value with ``seq``, newest first."""
+        ...
+
+    def search(self, app: str, kind: str, body: Mapping[str, Any], start: str, end: str, tz: str) -> dict[str, Any]:
+        """Answer a search body of the Management API (reference, "Elasticsearch DSL") over ``kind``."""
+        ...
+
+    def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
+        """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
+        ...
+
+    def documents(self, app: str, kind: str) -> list[dict[str, Any]]:
+        """Return all documents of a kind that is not ``events``, in the order of their keys."""
+        ...
+
+    def put(self, app: str, kind: str, documents: Mapping[str, dict[str, Any]], *, merge: bool = True) -> Future[None]:
+        """Return a future that is done when the documents are durable.
+
+        ``merge`` merges them recursively into the stored ones (``session_token`` is append-only), else they replace.
+        """
+        ...
+
+    def delete(self, app: str, kind: str, key: str) -> Future[bool]:
+        """Return a future of whether there was such a document."""
+        ...
+
+    def expire(self, app: str, before_ms: int) -> int:
+        """Delete the events older than ``before_ms`` (milliseconds since the epoch) and return how many they were."""
+        ...
+
+    def close(self) -> None:
+        """Finish what was handed over, then let go of the files or connections."""
+        ...
