@@ -101,7 +101,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Some strings; in text separated by commas. ``optional`` lets None through, which then has a meaning of its own."""
+    """Some strings; in text separated by commas. ``optional`` lets None through, with a meaning of its own."""
 
     optional: bool = False
 
@@ -127,8 +127,36 @@ class Choice:
     def __call__(self, key: str, value: object) -> str:
         """Return the value, or raise ConfigurationError."""
         if value in self.words:
-            return cast("str", value)
+            return value
         raise ConfigurationError(key, f"must be one of {', '.join(self.words)}, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """A value of ``kind``, or a mapping of its fields."""
+
+    kind: type[Any]
+
+    def __call__(self, key: str, value: object) -> Any:
+        """Return the value, or raise ConfigurationError."""
+        if isinstance(value, self.kind):
+            return value
+        if not isinstance(value, Mapping):
+            raise ConfigurationError(key, f"must be {self.kind.__name__}(...) or a mapping, not {value!r}")
+        names = [item.name for item in fields(self.kind)]
+        for name in value:
+            if name not in names:
+                raise unknown_key(f"{key}.{name}", names)
+        return self.kind(**value)
+
+
+def unknown_key(key: str, names: Iterable[str]) -> ConfigurationError:
+    """Return the error for a key that is none of ``names``, with the near miss when there is one."""
+    near = get_close_matches(key.lower().rpartition(".")[2], list(names), n=1, cutoff=0.6)
+    hint = (
+        f"did you mean {near[0].upper() if key.isupper() else near[0]}?" if near else "see moesif_middleware.Settings"
+    )
+    return ConfigurationError(key, f"is not a setting; {hint}")
 
 
 def _shown(key: str, value: object) -> str:
@@ -197,7 +225,7 @@ class Masking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings. Sizes are in bytes, times in seconds. Raises ConfigurationError, which names the key and the fix."""
+    """All settings. Sizes are in bytes, times in seconds. Raises ConfigurationError with the key and the fix."""
 
     application_id: str = _option(
         "", Text(r"[\x21-\x7e]{1,512}", "the Collector Application Id (1 to 512 visible ASCII characters)"),
@@ -226,7 +254,7 @@ class Settings:
         (), Texts(), "Keep bodies for these statuses only (5xx, 4xx, 201); none given: for all."
     )
     skip_paths: tuple[str, ...] = _option(DEFAULT_SKIP_PATHS, Texts(), "Requests that make no event, by path.")
-    masking: Masking = _option(Masking(), lambda key, value: _masking(key, value), "See Masking.")
+    masking: Masking = _option(Masking(), Nested(Masking), "See Masking.")
 
     trusted_proxies: tuple[str, ...] | None = _option(
         None, Texts(optional=True),
@@ -258,7 +286,7 @@ class Settings:
     spool_bytes: int = _option(268_435_456, Number(1_048_576, 1_099_511_627_776, "bytes"), "The file's size, at most.")
     spool_age: float = _option(86_400.0, Number(1.0, 2_592_000.0, "seconds"), "Events older than this leave the spool.")
 
-    hooks: Hooks = _option(Hooks(), lambda key, value: _hooks(key, value), "See Hooks.")
+    hooks: Hooks = _option(Hooks(), Nested(Hooks), "See Hooks.")
 
     def __post_init__(self) -> None:
         """Check every field; whole numbers given as text are read."""
@@ -293,7 +321,7 @@ class Settings:
             elif name in SETTING_NAMES:
                 found[name] = value
             else:
-                raise _unknown(key, [*SETTING_NAMES, *HOOK_NAMES])
+                raise unknown_key(key, [*SETTING_NAMES, *HOOK_NAMES])
         if hooks:
             base = found.get("hooks")
             given = {name: getattr(base, name) for name in HOOK_NAMES} if isinstance(base, Hooks) else {}
@@ -303,14 +331,6 @@ class Settings:
 
 SETTING_NAMES = tuple(item.name for item in fields(Settings))
 HOOK_NAMES = tuple(item.name for item in fields(Hooks))
-
-
-def _unknown(key: str, names: Iterable[str]) -> ConfigurationError:
-    near = get_close_matches(key.lower(), list(names), n=1, cutoff=0.6)
-    hint = (
-        f"did you mean {near[0].upper() if key.isupper() else near[0]}?" if near else "see moesif_middleware.Settings"
-    )
-    return ConfigurationError(key, f"is not a setting; {hint}")
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -326,24 +346,3 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
             near = get_close_matches(name, SETTING_NAMES, n=1, cutoff=0.85)[0]
             raise ConfigurationError(key, f"is not a setting; did you mean {ENVIRONMENT_PREFIX}{near.upper()}?")
     return found
-
-
-def _nested(kind: type[Any], key: str, value: object) -> Any:
-    if isinstance(value, kind):
-        return value
-    if isinstance(value, Mapping):
-        names = [item.name for item in fields(kind)]
-        for name in value:
-            if name not in names:
-                error = _unknown(str(name), names)
-                raise ConfigurationError(f"{key}.{name}", str(error).partition(": ")[2])
-        return kind(**value)
-    raise ConfigurationError(key, f"must be {kind.__name__}(...) or a mapping of its fields, not {value!r}")
-
-
-def _masking(key: str, value: object) -> Masking:
-    return cast("Masking", _nested(Masking, key, value))
-
-
-def _hooks(key: str, value: object) -> Hooks:
-    return cast("Hooks", _nested(Hooks, key, value))
