@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from .feed import Feeds
+from .rate import CalendarRate
+from .settings import ManagementKey
 from .stores import Store
+
+LARGE_AT_ONCE = 2
+"""Large bodies that are parsed at the same time: each may take ten times its size in memory."""
 
 
 class Arrivals:
@@ -44,5 +50,11 @@ class CollectorContext:
 
     store: Store
     apps: tuple[str, ...]
-    management_keys: tuple[str, ...] = ()
+    management_keys: tuple[ManagementKey, ...] = ()
     arrivals: Arrivals = field(default_factory=Arrivals)
+    rate: CalendarRate = field(default_factory=CalendarRate)
+    large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_AT_ONCE))
+    feeds: Feeds = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "feeds", Feeds(self.store))

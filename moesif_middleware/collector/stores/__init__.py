@@ -7,6 +7,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from ...errors import MoesifError
+
+
+class StoreUnavailable(MoesifError):
+    """The store cannot take or give anything now: it is closed, full, locked or too far behind. Try again later."""
+
 
 @dataclass(slots=True)
 class EventRow:
@@ -30,6 +36,28 @@ class EventRow:
     direction: str | None
     blocked_by: str | None
     doc: str
+
+    def columns(self) -> tuple[str | int | None, ...]:
+        """Return the values of ``schema.EVENT_COLUMNS`` after ``app``, in order."""
+        return (
+            self.id,
+            self.time_ms,
+            self.received_ms,
+            self.event_type,
+            self.action_name,
+            self.status,
+            self.verb,
+            self.route,
+            self.uri,
+            self.ip_address,
+            self.user_id,
+            self.company_id,
+            self.session_token,
+            self.duration_ms,
+            self.weight,
+            self.direction,
+            self.blocked_by,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +97,16 @@ class Store(Protocol):
         """Return the narrow rows of the newest events, as mappings of column to value with ``seq``, newest first."""
         ...
 
-    def search(self, app: str, kind: str, body: Mapping[str, Any], start: str, end: str, tz: str) -> dict[str, Any]:
-        """Answer a search body of the Management API (reference, "Elasticsearch DSL") over ``kind``."""
-        ...
-
     def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
         """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
         ...
 
     def documents(self, app: str, kind: str) -> list[dict[str, Any]]:
         """Return all documents of a kind that is not ``events``, in the order of their keys."""
+        ...
+
+    def version(self, app: str, kind: str) -> object:
+        """Return a value that differs after every write to the documents of a kind; cheap to ask for."""
         ...
 
     def put(self, app: str, kind: str, documents: Mapping[str, dict[str, Any]], *, merge: bool = True) -> Future[None]:

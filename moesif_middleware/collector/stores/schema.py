@@ -80,6 +80,8 @@ MIGRATIONS: Final = (
     doc TEXT NOT NULL,
     PRIMARY KEY (app, kind, id)
 )""",
+        # How often the documents of a kind were written, so that who keeps a copy of them knows when to look again.
+        "CREATE TABLE versions (app INTEGER, kind TEXT, version INTEGER NOT NULL, PRIMARY KEY (app, kind))",
     ),
 )
 """The statements that take the schema from version N to N + 1; the version is ``PRAGMA user_version``."""

@@ -1,0 +1,100 @@
+"""``moesif-middleware collector``: run a collector on this machine until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+from uuid import uuid4
+
+from ..collector.faults import Fault
+from ..collector.settings import CollectorSettings, ManagementKey
+from ..errors import ConfigurationError
+
+_UNITS = {"ms": 0.001, "s": 1.0}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; any but a loopback one needs --token")
+    add("--port", type=int, default=9500, help="port to listen on; 0 takes a free one (default %(default)s)")
+    add("--store", help="where events are kept: sqlite:///PATH (default: a temporary file)")
+    add("--app-id", nargs="+", action="extend", help="application ids to accept (default: a new one, printed)")
+    add("--management-key", nargs="+", action="extend", default=[], metavar="KEY[=SCOPE,...]", help="bearer keys")
+    add("--token", help="what the page asks for, at least 16 characters")
+    add("--allowed-host", nargs="+", action="extend", default=[], help="names under which it may be called")
+    add("--fault", action="append", default=[], metavar="KIND[:SHARE]", help="429:0.2, hang:0.05, reset, drip, garbage")
+    add("--latency", default="0s", help="delay of every API call, such as 50ms")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT. Raises ConfigurationError for what cannot work."""
+    try:
+        import uvicorn
+    except ImportError:
+        raise ConfigurationError("collector", "needs uvicorn: pip install 'moesif-middleware[collector]'") from None
+    from ..collector.app import create_app
+
+    with tempfile.TemporaryDirectory(prefix="moesif-collector-") as directory:
+        settings = read_settings(arguments, Path(directory))
+        listener = _listen(settings.host, arguments.port)
+        app = create_app(settings)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        _announce(settings, listener)
+        try:
+            uvicorn.Server(config).run(sockets=[listener])
+        finally:
+            listener.close()
+    return 0
+
+
+def read_settings(arguments: argparse.Namespace, directory: Path) -> CollectorSettings:
+    """Return the settings that the options mean; ``directory`` is where a store goes that has no name."""
+    store = arguments.store or f"sqlite:///{quote(str(directory / 'collector.db'))}"
+    return CollectorSettings(
+        store=store,
+        apps=tuple(dict.fromkeys(arguments.app_id or [f"local-{uuid4().hex}"])),
+        management_keys=tuple(_management_key(text) for text in arguments.management_key),
+        token=arguments.token,
+        host=arguments.host,
+        allowed_hosts=tuple(arguments.allowed_host),
+        faults=tuple(Fault.parse(text) for text in arguments.fault),
+        latency=_seconds(arguments.latency),
+    )
+
+
+def _management_key(text: str) -> ManagementKey:
+    key, marked, scopes = text.partition("=")
+    return ManagementKey(key, frozenset(scopes.split(",")) if marked else None)
+
+
+def _seconds(text: str) -> float:
+    for unit, factor in _UNITS.items():
+        if text.endswith(unit):
+            try:
+                return float(text.removesuffix(unit)) * factor
+            except ValueError:
+                break
+    raise ConfigurationError("latency", f"{text!r} is not a time such as 50ms or 1.5s")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigurationError("port", f"cannot listen on {host}:{port}: {error.strerror or error}") from None
+
+
+def _announce(settings: CollectorSettings, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    print(f"collector: listening on {url}")
+    for app in settings.apps:
+        print(f"collector: application id {app}")
+    print(f"collector: page {url}/")
+    sys.stdout.flush()

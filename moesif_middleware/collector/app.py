@@ -1,0 +1,70 @@
+"""The collector as one ASGI application."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from .context import CollectorContext
+from .faults import FaultSwitch
+from .guard import Guard
+from .refusals import HANDLERS, on_http
+from .routes import entities, events, feed, governance
+from .settings import CollectorSettings
+from .stores import Store
+from .stores.opening import open_store
+
+COLLECTOR_PREFIXES = ("/v1", "/collector/v1")
+MANAGEMENT_PREFIXES = ("/v1", "/api/v1")
+
+
+def create_app(settings: CollectorSettings, store: Store | None = None) -> Starlette:
+    """Return the application. ``store`` is used instead of the one that ``settings.store`` names; it is closed with it.
+
+    ``app.state.context`` is the CollectorContext. Raises ConfigurationError and StoreUnavailable.
+    """
+    context = CollectorContext(store or open_store(settings.store), settings.apps, settings.management_keys)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001 - Starlette's signature
+        try:
+            yield
+        finally:
+            context.store.close()
+
+    middleware = [Middleware(Guard, allowed_hosts=settings.allowed_hosts, token=settings.token)]
+    if settings.faults or settings.latency:
+        middleware.append(Middleware(FaultSwitch, faults=settings.faults, latency=settings.latency))
+    app = Starlette(
+        routes=_routes(context),
+        middleware=middleware,
+        exception_handlers={**HANDLERS, HTTPException: on_http},
+        lifespan=lifespan,
+    )
+    app.router.redirect_slashes = False
+    app.state.context = context
+    return app
+
+
+def _routes(context: CollectorContext) -> list[BaseRoute]:
+    found: list[BaseRoute] = []
+    for prefix in COLLECTOR_PREFIXES:
+        found += events.routes(prefix) + feed.routes(prefix) + entities.routes(prefix)
+    for prefix in MANAGEMENT_PREFIXES:
+        found += feed.editing_routes(prefix) + governance.routes(prefix)
+    return found + _page_routes(context)
+
+
+def _page_routes(context: CollectorContext) -> list[BaseRoute]:
+    name = f"{__package__}.page"
+    if importlib.util.find_spec(name) is None:
+        return []
+    routes: list[BaseRoute] = importlib.import_module(name).page_routes(context)
+    return routes

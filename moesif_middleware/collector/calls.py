@@ -1,0 +1,107 @@
+"""What every API call has in common: JSON is acceptable, the caller is known, the rate is kept."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from .context import CollectorContext
+from .refusals import Refusal
+
+APPLICATION_ID: Final = "x-moesif-application-id"
+
+Handler = Callable[[Request, CollectorContext, str], Awaitable[Response]]
+"""Takes the request, the context and the application id that the caller was found to be."""
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def collector_call(handler: Handler) -> Endpoint:
+    """Return the endpoint of a Collector API call: 406 unless JSON is acceptable, 401 for an unknown application id."""
+
+    async def endpoint(request: Request) -> Response:
+        context = context_of(request)
+        require_json_acceptable(request)
+        return await handler(request, context, _application(request, context))
+
+    return endpoint
+
+
+def management_call(scope: str, handler: Handler) -> Endpoint:
+    """Return the endpoint of a Management API call: 401 without a known key that has ``scope``, 429 over the rate.
+
+    The application is the one named by the query parameter ``app_id``; ``~`` is the first one (404 when unknown).
+    """
+
+    async def endpoint(request: Request) -> Response:
+        context = context_of(request)
+        require_json_acceptable(request)
+        key = _authorize(request, context, scope)
+        context.rate.spend(key)
+        return await handler(request, context, _managed_application(request, context))
+
+    return endpoint
+
+
+def context_of(request: Request) -> CollectorContext:
+    """Return the context of the application that serves this request."""
+    context: CollectorContext = request.app.state.context
+    return context
+
+
+def require_json_acceptable(request: Request) -> None:
+    """Raise Refusal 406 when the client will not take JSON (reference, "Errors")."""
+    accept = request.headers.get("accept")
+    if not accept:
+        return
+    for part in accept.lower().split(","):
+        media, *parameters = (piece.strip() for piece in part.split(";"))
+        if media in ("*/*", "application/*", "application/json") and not {"q=0", "q=0.0"} & set(parameters):
+            return
+    raise Refusal(406, "the answer is application/json")
+
+
+def same(one: str, other: str) -> bool:
+    """Return whether two secrets are equal, in a time that does not tell how far they agree."""
+    return hmac.compare_digest(one.encode("utf-8", "surrogateescape"), other.encode("utf-8", "surrogateescape"))
+
+
+def _application(request: Request, context: CollectorContext) -> str:
+    sent = request.headers.get(APPLICATION_ID)
+    if sent is None:
+        raise Refusal(401, "X-Moesif-Application-Id is missing")
+    # All are compared, so that the time does not tell which one was near.
+    found = [app for app in context.apps if same(app, sent)]
+    if not found:
+        raise Refusal(401, "X-Moesif-Application-Id is not an application of this collector")
+    return found[0]
+
+
+def _authorize(request: Request, context: CollectorContext, scope: str) -> str:
+    kind, _, sent = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not sent:
+        raise Refusal(401, "Authorization: Bearer <management key> is missing", {"WWW-Authenticate": "Bearer"})
+    found = [key for key in context.management_keys if same(key.key, sent.strip())]
+    if not found:
+        raise Refusal(401, "the management key is not known", {"WWW-Authenticate": "Bearer"})
+    scopes = found[0].scopes
+    if scopes is not None and scope not in scopes:
+        raise Refusal(
+            401,
+            f"the management key lacks the scope {scope}",
+            {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
+        )
+    return found[0].key
+
+
+def _managed_application(request: Request, context: CollectorContext) -> str:
+    wanted = request.query_params.get("app_id", "~")
+    if wanted == "~":
+        return context.apps[0]
+    if wanted not in context.apps:
+        raise Refusal(404, "app_id is not an application of this collector")
+    return wanted

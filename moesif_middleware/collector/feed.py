@@ -1,0 +1,83 @@
+"""What ``GET /v1/config`` and ``GET /v1/rules`` serve, with the tags that tell clients when to fetch them again."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from .stores import Store
+
+CONFIG_TAG: Final = "X-Moesif-Config-ETag"
+RULES_TAG: Final = "X-Moesif-Rules-Tag"
+CONFIG_KEY: Final = "config"
+
+CHECK_SECONDS: Final = 1.0
+"""How long another process's change may stay unseen."""
+
+EMPTY_CONFIG: Final[Mapping[str, Any]] = {
+    "sample_rate": 100,
+    "user_sample_rate": {},
+    "company_sample_rate": {},
+    "user_rules": {},
+    "company_rules": {},
+    "regex_config": [],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One application's config and rules as they are sent, and their tags."""
+
+    config: bytes
+    config_tag: str
+    rules: bytes
+    rules_tag: str
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Return the two headers that every answer of the Collector API carries."""
+        return {CONFIG_TAG: self.config_tag, RULES_TAG: self.rules_tag}
+
+
+class Feeds:
+    """Builds what is served from the store, and again only after a change."""
+
+    def __init__(self, store: Store, clock: Callable[[], float] = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._known: dict[str, tuple[float, object, Served]] = {}
+
+    def current(self, app: str) -> Served:
+        """Return what ``app`` is served now."""
+        known = self._known.get(app)
+        now = self._clock()
+        if known is not None and now < known[0]:
+            return known[2]
+        version = (self._store.version(app, "config"), self._store.version(app, "rules"))
+        served = known[2] if known is not None and known[1] == version else self._build(app)
+        self._known[app] = (now + CHECK_SECONDS, version, served)
+        return served
+
+    def changed(self, app: str) -> None:
+        """Say that config or rules were just written: the next answer looks at the store again."""
+        self._known.pop(app, None)
+
+    def _build(self, app: str) -> Served:
+        config = orjson.dumps({**EMPTY_CONFIG, **(self._store.get(app, "config", CONFIG_KEY) or {})})
+        rules = orjson.dumps(sorted(self._store.documents(app, "rules"), key=_position))
+        return Served(config, _tag(config), rules, _tag(rules))
+
+
+def _position(rule: dict[str, Any]) -> tuple[int, str, str]:
+    """Return where a rule stands in the list: by priority, then oldest first."""
+    priority = rule.get("priority")
+    return (priority if isinstance(priority, int) else 0, str(rule.get("created_at", "")), str(rule.get("_id", "")))
+
+
+def _tag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

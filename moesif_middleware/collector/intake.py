@@ -1,0 +1,163 @@
+"""From what was posted to what is stored: check it, set what the server sets, cut what is too large."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import uuid4
+
+import orjson
+
+from ..errors import InvalidModel
+from ..models import wire_time
+from .checks import base64_bytes, epoch_ms
+from .stores import EventRow
+from .stores.schema import API_CALL, USER_ACTION
+from .wire import check_action, check_event
+
+EVENT_LIMIT: Final = 1024 * 1024
+"""Bytes of one event without its bodies (reference, "Maximum Event Size")."""
+
+BODY_LIMIT: Final = 450 * 1024
+"""Bytes that are kept of a request or response body (reference, "Truncation size")."""
+
+OLDEST_MS: Final = 30 * 24 * 3600 * 1000
+"""An event that is older is rejected (reference, "Late Events")."""
+
+LATE_MS: Final = 5 * 60 * 1000
+"""An event that is older is late."""
+
+
+class TooLarge(InvalidModel):
+    """One event is over the limit even with its bodies cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When a batch came in, in milliseconds since the epoch, and from which address."""
+
+    now_ms: int
+    ip_address: str | None
+
+
+def event_row(event: Any, arrival: Arrival, path: str = "") -> EventRow:
+    """Return the row of one API call. Raises InvalidModel with the dotted path under ``path``."""
+    check_event(event, path)
+    event["event_type"] = API_CALL
+    _set_whose(event)
+    request, response = event["request"], event.get("response")
+    time_ms = _set_time(request, arrival, f"{path}.request.time" if path else "request.time")
+    request["verb"] = request["verb"].upper()
+    if event.get("weight") is None:
+        event["weight"] = 1
+    if event.get("direction") is None:
+        event["direction"] = "Incoming"
+    if response is not None:
+        response_ms = epoch_ms(response["time"], "response.time")
+        response["time"] = wire_time(response_ms / 1000)
+        event["duration_ms"] = response_ms - time_ms
+    return _row(event, arrival, time_ms, path)
+
+
+def action_row(action: Any, arrival: Arrival, path: str = "") -> EventRow:
+    """Return the row of one user action. Raises InvalidModel with the dotted path under ``path``."""
+    check_action(action, path)
+    action["event_type"] = USER_ACTION
+    action["weight"] = 1
+    _set_whose(action)
+    request = action["request"]
+    if request.get("time") is None:
+        request["time"] = wire_time(arrival.now_ms / 1000)
+    time_ms = _set_time(request, arrival, f"{path}.request.time" if path else "request.time")
+    return _row(action, arrival, time_ms, path)
+
+
+def route_of(uri: str) -> str:
+    """Return the path of a URI without its query."""
+    start = uri.find("://")
+    start = uri.find("/", start + 3) if start >= 0 else 0
+    if start < 0:
+        return "/"
+    end = len(uri)
+    for mark in "?#":
+        found = uri.find(mark, start, end)
+        end = found if found >= 0 else end
+    return uri[start:end] or "/"
+
+
+def _set_whose(event: dict[str, Any]) -> None:
+    if event.get("transaction_id") is None:
+        event["transaction_id"] = str(uuid4())
+
+
+def _set_time(request: dict[str, Any], arrival: Arrival, path: str) -> int:
+    time_ms = epoch_ms(request["time"], path)
+    if arrival.now_ms - time_ms > OLDEST_MS:
+        raise InvalidModel(path, "is over 30 days in the past")
+    request["time"] = wire_time(time_ms / 1000)
+    return time_ms
+
+
+def _row(event: dict[str, Any], arrival: Arrival, time_ms: int, path: str) -> EventRow:
+    request, response = event["request"], event.get("response") or {}
+    if request.get("ip_address") is None and arrival.ip_address is not None:
+        request["ip_address"] = arrival.ip_address
+    if request.get("route") is None:
+        request["route"] = route_of(request["uri"])
+    if arrival.now_ms - time_ms > LATE_MS:
+        event["late"] = True
+    return EventRow(
+        id=event["transaction_id"],
+        time_ms=time_ms,
+        received_ms=arrival.now_ms,
+        event_type=event["event_type"],
+        action_name=event.get("action_name"),
+        status=response.get("status"),
+        verb=request.get("verb"),
+        route=request["route"],
+        uri=request["uri"],
+        ip_address=request.get("ip_address"),
+        user_id=event.get("user_id"),
+        company_id=event.get("company_id"),
+        session_token=event.get("session_token"),
+        duration_ms=event.get("duration_ms"),
+        weight=event["weight"],
+        direction=event.get("direction"),
+        blocked_by=event.get("blocked_by"),
+        doc=_encoded(event, path).decode(),
+    )
+
+
+def _encoded(event: dict[str, Any], path: str) -> bytes:
+    encoded = _dumps(event, path)
+    if len(encoded) <= BODY_LIMIT:
+        return encoded
+    bodies = sum(_cut_body(event, side) for side in ("request", "response"))
+    encoded = _dumps(event, path)
+    if len(encoded) - bodies > EVENT_LIMIT:
+        raise TooLarge(path or "body", f"has over {EVENT_LIMIT} bytes beside its bodies")
+    return encoded
+
+
+def _dumps(event: dict[str, Any], path: str) -> bytes:
+    try:
+        return orjson.dumps(event)
+    except TypeError as error:
+        raise InvalidModel(path or "body", f"cannot be stored as JSON: {error}") from None
+
+
+def _cut_body(event: dict[str, Any], side: str) -> int:
+    """Cut one side's body to the limit, as base64 that is no longer JSON, and return its encoded length in bytes."""
+    message = event.get(side) or {}
+    if (body := message.get("body")) is None:
+        return 0
+    is_base64 = message.get("transfer_encoding") == "base64"
+    data = base64_bytes(body, f"{side}.body") if is_base64 else orjson.dumps(body)
+    if len(data) <= BODY_LIMIT:
+        return len(body) if is_base64 else len(data)
+    message["body"] = base64.b64encode(data[:BODY_LIMIT]).decode()
+    message["transfer_encoding"] = "base64"
+    metadata = event["metadata"] = event.get("metadata") or {}
+    metadata.setdefault(f"{side}_body_truncated", len(data))
+    return len(message["body"])

@@ -1,0 +1,68 @@
+"""Reading a posted body within its bounds: compressed bytes, decoded bytes, and the number of parts it parses to."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any, Final
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+
+from .refusals import Refusal
+
+MEGABYTE: Final = 1024 * 1024
+
+MOST_CONTAINERS: Final = 2_000_000
+"""Objects and arrays in one body. 50 MB of ``[]`` would parse to a gigabyte; 50 MB of events have a tenth of this."""
+
+_DRAINED: Final = 8 * MEGABYTE
+"""What is still read of a body that is too large, so that the client gets to read the answer."""
+
+
+async def read(request: Request, limit: int) -> bytes:
+    """Return the body as it came. Raises Refusal 413 over ``limit`` bytes."""
+    announced = request.headers.get("content-length", "")
+    too_large = announced.isdigit() and int(announced) > limit
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async for piece in request.stream():
+            size += len(piece)
+            too_large = too_large or size > limit
+            if not too_large:
+                pieces.append(piece)
+            elif size > limit + _DRAINED:
+                break
+    except ClientDisconnect:
+        raise Refusal(400, "the body ended early") from None
+    if too_large:
+        raise Refusal(413, f"the body has over {limit} bytes")
+    return b"".join(pieces)
+
+
+def parse(raw: bytes, content_encoding: str, limit: int) -> Any:
+    """Return the JSON value of a body. Raises Refusal 400, or 413 when it decodes to more than ``limit`` bytes."""
+    if content_encoding:
+        raw = _decoded(raw, content_encoding, limit)
+    if raw.count(b"{") + raw.count(b"[") > MOST_CONTAINERS:
+        raise Refusal(413, f"the body has over {MOST_CONTAINERS} objects and arrays")
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise Refusal(400, f"the body is not JSON: {error}") from None
+
+
+def _decoded(raw: bytes, content_encoding: str, limit: int) -> bytes:
+    if content_encoding.strip().lower() != "gzip":
+        raise Refusal(400, f"Content-Encoding {content_encoding[:100]}: is not known")
+    stream = zlib.decompressobj(31)
+    try:
+        data = stream.decompress(raw, limit)
+    except zlib.error as error:
+        raise Refusal(400, f"Content-Encoding gzip: {error}") from None
+    complete = stream.eof
+    if not complete:
+        if len(data) >= limit:
+            raise Refusal(413, f"the body decodes to over {limit} bytes")
+        raise Refusal(400, f"Content-Encoding {content_encoding[:100]}: the body ended early")
+    return data

@@ -1,0 +1,89 @@
+"""``POST users, companies, subscriptions`` and their batches: upserts (reference, "Update a User" and on)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ...models import wire_time
+from ..calls import Handler, collector_call
+from ..checks import Fields, check_fields
+from ..context import CollectorContext
+from ..merge import merged
+from ..payload import MEGABYTE, parse, read
+from ..refusals import JSONAnswer, Refusal
+from ..wire import COMPANY, SUBSCRIPTION, USER
+
+BATCH_LIMIT: Final = 12 * MEGABYTE
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A kind of document that is kept under a key of its own."""
+
+    kind: str
+    key: str
+    fields: Fields
+
+
+ENTITIES: Final = (
+    Entity("users", "user_id", USER),
+    Entity("companies", "company_id", COMPANY),
+    Entity("subscriptions", "subscription_id", SUBSCRIPTION),
+)
+
+
+def routes(prefix: str) -> list[Route]:
+    """Return the routes under ``prefix``."""
+    found = []
+    for entity in ENTITIES:
+        path = f"{prefix}/{entity.kind}"
+        found.append(Route(f"{path}/batch", collector_call(_handler(entity, _batch)), methods=["POST"]))
+        found.append(Route(path, collector_call(_handler(entity, _one)), methods=["POST"]))
+    return found
+
+
+def upserts(entity: Entity, items: list[tuple[str, Any]], now_ms: int) -> dict[str, dict[str, Any]]:
+    """Return key -> update of checked documents; ``items`` are paths and values. Raises InvalidModel with the path.
+
+    Several updates of one key in one batch are merged in order.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for path, document in items:
+        check_fields(document, path, entity.fields)
+        if document.get("modified_time") is None:
+            document["modified_time"] = wire_time(now_ms / 1000)
+        key = document[entity.key]
+        found[key] = merged(found.get(key, {}), document)
+    return found
+
+
+def _one(document: Any) -> list[tuple[str, Any]]:
+    return [("", document)]
+
+
+def _batch(document: Any) -> list[tuple[str, Any]]:
+    if not isinstance(document, list):
+        raise Refusal(400, "body: must be an array")
+    return [(f"[{index}]", item) for index, item in enumerate(document)]
+
+
+def _handler(entity: Entity, items_of: Callable[[Any], list[tuple[str, Any]]]) -> Handler:
+    async def handler(request: Request, context: CollectorContext, app: str) -> Response:
+        raw = await read(request, BATCH_LIMIT)
+        coding = request.headers.get("content-encoding", "")
+        async with context.large_bodies:
+            document = await run_in_threadpool(parse, raw, coding, BATCH_LIMIT)
+        updates = upserts(entity, items_of(document), int(time.time() * 1000))
+        await asyncio.wrap_future(context.store.put(app, entity.kind, updates))
+        return JSONAnswer({}, 201, context.feeds.current(app).tags)
+
+    return handler

@@ -1,0 +1,106 @@
+"""``GET config`` and ``GET rules`` with their tags and 304 (reference, "Config"), and the editing of config, ours.
+
+``PUT /v1/config`` replaces and ``PATCH /v1/config`` merges; both take a management key with ``update:config`` and the
+query parameter ``app_id``. With them the membership of rules is kept: ``user_rules`` and ``company_rules``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from .. import checks
+from ..calls import collector_call, management_call
+from ..checks import Field, Fields, check_fields, list_of, map_of
+from ..context import CollectorContext
+from ..feed import CONFIG_KEY
+from ..payload import MEGABYTE, parse, read
+from ..refusals import JSONAnswer
+from .governance import REGEX_CONDITIONS
+
+CONFIG_LIMIT: Final = 64 * MEGABYTE
+"""Bytes of a config: 100 000 members of rules take some 10 MB."""
+
+_MEMBERSHIP: Final = Field(
+    map_of(
+        list_of(
+            checks.has_fields(
+                {"rules": Field(checks.name, required=True), "values": Field(map_of(checks.text))},
+            )
+        )
+    )
+)
+
+CONFIG: Final[Fields] = {
+    "sample_rate": Field(checks.percent),
+    "user_sample_rate": Field(map_of(checks.percent)),
+    "company_sample_rate": Field(map_of(checks.percent)),
+    "user_rules": _MEMBERSHIP,
+    "company_rules": _MEMBERSHIP,
+    "regex_config": Field(
+        list_of(
+            checks.has_fields({**REGEX_CONDITIONS, "sample_rate": Field(checks.percent, required=True)}),
+        )
+    ),
+}
+
+
+def routes(prefix: str) -> list[Route]:
+    """Return the reading routes under ``prefix``."""
+    return [
+        Route(f"{prefix}/config", collector_call(_config), methods=["GET"]),
+        Route(f"{prefix}/rules", collector_call(_rules), methods=["GET"]),
+    ]
+
+
+def editing_routes(prefix: str) -> list[Route]:
+    """Return the routes under ``prefix`` that edit the config."""
+    return [
+        Route(f"{prefix}/config", management_call("update:config", _replace), methods=["PUT"]),
+        Route(f"{prefix}/config", management_call("update:config", _update), methods=["PATCH"]),
+    ]
+
+
+async def _config(request: Request, context: CollectorContext, app: str) -> Response:
+    served = context.feeds.current(app)
+    return _fetched(request, served.config, served.config_tag, served.tags)
+
+
+async def _rules(request: Request, context: CollectorContext, app: str) -> Response:
+    served = context.feeds.current(app)
+    return _fetched(request, served.rules, served.rules_tag, served.tags)
+
+
+def _fetched(request: Request, content: bytes, tag: str, tags: dict[str, str]) -> Response:
+    headers = {**tags, "ETag": f'"{tag}"'}
+    if _matches(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    return JSONAnswer(content, 200, headers)
+
+
+def _matches(if_none_match: str, tag: str) -> bool:
+    """Return whether the header names the tag: quoted, weak, or bare as the tag headers carry it."""
+    names = [part.strip().removeprefix("W/").strip('"') for part in if_none_match.split(",")]
+    return tag in names or names == ["*"]
+
+
+async def _replace(request: Request, context: CollectorContext, app: str) -> Response:
+    return await _edit(request, context, app, merge=False)
+
+
+async def _update(request: Request, context: CollectorContext, app: str) -> Response:
+    return await _edit(request, context, app, merge=True)
+
+
+async def _edit(request: Request, context: CollectorContext, app: str, *, merge: bool) -> Response:
+    raw = await read(request, CONFIG_LIMIT)
+    config: Any = parse(raw, request.headers.get("content-encoding", ""), CONFIG_LIMIT)
+    check_fields(config, "", CONFIG)
+    await asyncio.wrap_future(context.store.put(app, "config", {CONFIG_KEY: config}, merge=merge))
+    context.feeds.changed(app)
+    served = context.feeds.current(app)
+    return JSONAnswer(served.config, 200, served.tags)

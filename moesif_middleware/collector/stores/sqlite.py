@@ -1,0 +1,209 @@
+"""The embedded store: one SQLite file in WAL mode, synchronous=FULL, written by one thread in groups.
+
+Other processes may read and write the same file. Readers have a connection per thread and never block the writer.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from ..merge import merged
+from . import Appended, EventRow, Recent, StoreUnavailable
+from .recent import recent_rows
+from .schema import EVENT_COLUMNS, MIGRATIONS
+from .writer import Writer
+
+BUSY_SECONDS: Final = 10.0
+"""How long a write waits for another process that is writing."""
+
+_NAMES: Final = ", ".join(column.name for column in EVENT_COLUMNS)
+_MARKS: Final = ", ".join("?" for _ in EVENT_COLUMNS)
+_INSERT_EVENT: Final = f"INSERT INTO events ({_NAMES}) VALUES ({_MARKS}) ON CONFLICT (app, id) DO NOTHING"  # noqa: S608
+_INSERT_DOCUMENT: Final = "INSERT INTO documents (seq, doc) VALUES (?, ?)"
+_UPSERT_ENTITY: Final = (
+    "INSERT INTO entities (app, kind, id, updated_ms, doc) VALUES (?, ?, ?, ?, ?)"
+    " ON CONFLICT (app, kind, id) DO UPDATE SET updated_ms = excluded.updated_ms, doc = excluded.doc"
+)
+_GET_EVENT: Final = "SELECT d.doc FROM events e JOIN documents d ON d.seq = e.seq WHERE e.app = ? AND e.id = ?"
+_GET_ENTITY: Final = "SELECT doc FROM entities WHERE app = ? AND kind = ? AND id = ?"
+_LIST_ENTITIES: Final = "SELECT doc FROM entities WHERE app = ? AND kind = ? ORDER BY id"
+_VERSION: Final = "SELECT version FROM versions WHERE app = ? AND kind = ?"
+_NEXT_VERSION: Final = (
+    "INSERT INTO versions (app, kind, version) VALUES (?, ?, 1)"
+    " ON CONFLICT (app, kind) DO UPDATE SET version = version + 1"
+)
+_EXPIRED: Final = "SELECT seq FROM events WHERE app = ? AND time_ms < ? ORDER BY time_ms LIMIT ?"
+_EXPIRE_ROWS: Final = 1_000
+
+
+class SQLiteStore:
+    """A ``Store`` in one file. ``path`` is made, with its tables, when it is not there."""
+
+    def __init__(self, path: str | Path, clock: Callable[[], float] = time.time) -> None:
+        self._path = str(path)
+        self._clock = clock
+        self._local = threading.local()
+        self._apps: dict[str, int] = {}
+        connection = self._connect()
+        try:
+            migrate(connection)
+        finally:
+            connection.close()
+        self._writer = Writer(self._connect, "moesif-store")
+
+    def append(self, app: str, rows: Iterable[EventRow]) -> Future[Appended]:
+        """Return a future that is done when the rows are durable; an id that the app has already is a duplicate."""
+        number, batch = self._number(app), list(rows)
+        return self._writer.submit(lambda connection: _append(connection, number, batch), len(batch))
+
+    def recent(self, app: str, query: Recent) -> list[dict[str, Any]]:
+        """Return the narrow rows of the newest events, as mappings of column to value with ``seq``, newest first."""
+        return recent_rows(self.reader(), self._number(app), query)
+
+    def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
+        """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
+        number = self._number(app)
+        if kind == "events":
+            row = self.reader().execute(_GET_EVENT, (number, key)).fetchone()
+        else:
+            row = self.reader().execute(_GET_ENTITY, (number, kind, key)).fetchone()
+        return None if row is None else orjson.loads(row[0])
+
+    def documents(self, app: str, kind: str) -> list[dict[str, Any]]:
+        """Return all documents of a kind that is not ``events``, in the order of their keys."""
+        rows = self.reader().execute(_LIST_ENTITIES, (self._number(app), kind))
+        return [orjson.loads(row[0]) for row in rows]
+
+    def version(self, app: str, kind: str) -> object:
+        """Return a value that differs after every write to the documents of a kind; cheap to ask for."""
+        return self.reader().execute(_VERSION, (self._number(app), kind)).fetchone()
+
+    def put(self, app: str, kind: str, documents: Mapping[str, dict[str, Any]], *, merge: bool = True) -> Future[None]:
+        """Return a future that is done when the documents are durable, merged into those there or in their place."""
+        number, now_ms = self._number(app), int(self._clock() * 1000)
+        return self._writer.submit(
+            lambda connection: _put(connection, (number, kind, now_ms), documents, merge=merge), len(documents)
+        )
+
+    def delete(self, app: str, kind: str, key: str) -> Future[bool]:
+        """Return a future of whether there was such a document."""
+        number = self._number(app)
+        return self._writer.submit(lambda connection: _delete(connection, number, kind, key))
+
+    def expire(self, app: str, before_ms: int) -> int:
+        """Delete the events older than ``before_ms`` and return how many they were.
+
+        It goes in small transactions, so that events which arrive meanwhile are not held up.
+        """
+        number, total = self._number(app), 0
+        while gone := self._writer.submit(lambda connection: _expire(connection, number, before_ms)).result():
+            total += gone
+        return total
+
+    def close(self) -> None:
+        """Write what was handed over and close the file."""
+        self._writer.close()
+
+    def reader(self) -> sqlite3.Connection:
+        """Return this thread's reading connection."""
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._connect()
+            connection.execute("PRAGMA query_only = ON")
+            self._local.connection = connection
+        return connection
+
+    def app_number(self, app: str) -> int:
+        """Return the number that stands for an application id in the column ``app``."""
+        return self._number(app)
+
+    def _number(self, app: str) -> int:
+        number = self._apps.get(app)
+        if number is None:
+            number = self._apps[app] = self._writer.submit(lambda connection: _app_number(connection, app)).result()
+        return number
+
+    def _connect(self) -> sqlite3.Connection:
+        try:
+            # Autocommit: transactions are begun by hand. A reading connection is closed by the thread that ends it.
+            connection = sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"{self._path}: {error}") from error
+        return connection
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the tables to the newest version. Raises StoreUnavailable for a file that a newer version wrote."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise StoreUnavailable(f"the file has schema version {version}, this program knows {len(MIGRATIONS)}")
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _append(connection: sqlite3.Connection, app: int, rows: list[EventRow]) -> Appended:
+    execute, stored = connection.execute, 0
+    for row in rows:
+        cursor = execute(_INSERT_EVENT, (app, *row.columns()))
+        if cursor.rowcount == 1:
+            execute(_INSERT_DOCUMENT, (cursor.lastrowid, row.doc))
+            stored += 1
+    return Appended(stored, len(rows) - stored)
+
+
+def _put(
+    connection: sqlite3.Connection,
+    key: tuple[int, str, int],
+    documents: Mapping[str, dict[str, Any]],
+    *,
+    merge: bool,
+) -> None:
+    app, kind, now_ms = key
+    connection.execute(_NEXT_VERSION, (app, kind))
+    for name, document in documents.items():
+        there = connection.execute(_GET_ENTITY, (app, kind, name)).fetchone() if merge else None
+        whole = merged(orjson.loads(there[0]) if there else {}, document) if merge else document
+        connection.execute(_UPSERT_ENTITY, (app, kind, name, now_ms, orjson.dumps(whole).decode()))
+
+
+def _delete(connection: sqlite3.Connection, app: int, kind: str, key: str) -> bool:
+    if kind == "events":
+        row = connection.execute("SELECT seq FROM events WHERE app = ? AND id = ?", (app, key)).fetchone()
+        return row is not None and _delete_events(connection, [row]) == 1
+    connection.execute(_NEXT_VERSION, (app, kind))
+    cursor = connection.execute("DELETE FROM entities WHERE app = ? AND kind = ? AND id = ?", (app, kind, key))
+    return cursor.rowcount == 1
+
+
+def _expire(connection: sqlite3.Connection, app: int, before_ms: int) -> int:
+    return _delete_events(connection, connection.execute(_EXPIRED, (app, before_ms, _EXPIRE_ROWS)).fetchall())
+
+
+def _delete_events(connection: sqlite3.Connection, seqs: list[tuple[int]]) -> int:
+    connection.executemany("DELETE FROM documents WHERE seq = ?", seqs)
+    connection.executemany("DELETE FROM events WHERE seq = ?", seqs)
+    return len(seqs)
+
+
+def _app_number(connection: sqlite3.Connection, app: str) -> int:
+    connection.execute("INSERT INTO apps (application_id) VALUES (?) ON CONFLICT DO NOTHING", (app,))
+    (number,) = connection.execute("SELECT app FROM apps WHERE application_id = ?", (app,)).fetchone()
+    return int(number)
