@@ -15,6 +15,9 @@ MoesifError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 
 class MoesifError(Exception):
     """Everything this package raises on purpose."""
@@ -37,11 +40,24 @@ class InvalidModel(MoesifError, ValueError):
 
 
 class TransportError(MoesifError):
-    """No complete answer came: the connection, the time-out or the total deadline failed."""
+    """No complete answer came: the connection, the time-out or the total deadline failed.
+
+    ``sent`` and ``unsent`` are as on APIError.
+    """
+
+    sent: int = 0
+    unsent: Sequence[dict[str, Any]] = ()
 
 
 class APIError(MoesifError):
-    """An answer that is not a success."""
+    """An answer that is not a success.
+
+    When a batch was refused, ``sent`` is how many documents before it were taken, and ``unsent`` the batch as it would
+    go out again.
+    """
+
+    sent: int = 0
+    unsent: Sequence[dict[str, Any]] = ()
 
     def __init__(
         self, status: int, message: str, *, request_id: str | None = None, body: object = None, hint: str | None = None

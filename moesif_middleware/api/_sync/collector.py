@@ -1,0 +1,183 @@
+# Generated from _async/collector.py by python -m scripts.unasync; do not edit.
+"""The Collector API's client (reference, "Collector API v1")."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+import httpx
+
+from ...errors import APIError, ConfigurationError, TransportError
+from ...models import Action, Company, Event, Subscription, User
+from ..budget import MinuteBudget
+from ..calls import Call, Timeouts, encode
+from ..documents import (
+    ACTION,
+    COMPANY,
+    EVENT,
+    SUBSCRIPTION,
+    USER,
+    CollectorConfig,
+    Document,
+    Entity,
+    batches,
+    encoded,
+    wire,
+)
+from ..types import GovernanceRulesDocument
+from .transport import Closing, Transport
+
+COMPRESS_FROM = 1_024
+"""Bytes; a smaller body is not worth the header."""
+
+
+class _Recorder:
+    """Sends one kind of document. Everything is repeatable: the server deduplicates events and merges profiles."""
+
+    def __init__(self, transport: Transport, entity: Entity, path: str) -> None:
+        self._transport = transport
+        self._entity = entity
+        self._path = path
+
+    def _one(self, source: object) -> None:
+        document = wire(self._entity, source, _new_id)
+        self._send(self._path, encoded(self._entity, document))
+
+    def _many(self, sources: Iterable[object]) -> int:
+        sent = 0
+        for documents, body in batches(self._entity, sources, _new_id):
+            try:
+                self._send(f"{self._path}/batch", body)
+            except (APIError, TransportError) as error:
+                error.sent, error.unsent = sent, documents
+                raise
+            sent += len(documents)
+        return sent
+
+    def _send(self, path: str, body: bytes) -> None:
+        small = len(body) < COMPRESS_FROM
+        headers = {} if small else {"content-encoding": "gzip"}
+        content = body if small else gzip.compress(body, compresslevel=1, mtime=0)
+        self._transport.send(Call("POST", path, body=content, headers=headers))
+
+
+class EventRecorder(_Recorder):
+    """API calls. An event without ``transaction_id`` is given one: sent twice, it is stored once."""
+
+    def create(self, event: Event | Mapping[str, Any]) -> None:
+        """Log one API call. Raises InvalidModel, which names the field, APIError and TransportError."""
+        self._one(event)
+
+    def create_batch(self, events: Iterable[Event | Mapping[str, Any]]) -> int:
+        """Log API calls in batches of at most 1 000 and 50 MB; return how many were sent.
+
+        An APIError or TransportError says with ``sent`` how many the server has, and holds the refused batch as
+        ``unsent``, with its transaction ids.
+        """
+        return self._many(events)
+
+
+class ActionRecorder(_Recorder):
+    """What users did outside an API call. Deduplicated as events are."""
+
+    def create(self, action: Action | Mapping[str, Any]) -> None:
+        """Track one action. Raises InvalidModel, which names the field, APIError and TransportError."""
+        self._one(action)
+
+    def create_batch(self, actions: Iterable[Action | Mapping[str, Any]]) -> int:
+        """Track actions in batches of at most 1 000 and 12 MB; return how many were sent. Errors as for events."""
+        return self._many(actions)
+
+
+class UserRecorder(_Recorder):
+    """User profiles. New properties merge into the stored ones."""
+
+    def update(self, user: User | Mapping[str, Any]) -> None:
+        """Update one user. Raises InvalidModel, which names the field, APIError and TransportError."""
+        self._one(user)
+
+    def update_batch(self, users: Iterable[User | Mapping[str, Any]]) -> int:
+        """Update users in batches; return how many were sent. Errors as for events."""
+        return self._many(users)
+
+
+class CompanyRecorder(_Recorder):
+    """Company profiles. New properties merge into the stored ones."""
+
+    def update(self, company: Company | Mapping[str, Any]) -> None:
+        """Update one company. Raises InvalidModel, which names the field, APIError and TransportError."""
+        self._one(company)
+
+    def update_batch(self, companies: Iterable[Company | Mapping[str, Any]]) -> int:
+        """Update companies in batches; return how many were sent. Errors as for events."""
+        return self._many(companies)
+
+
+class SubscriptionRecorder(_Recorder):
+    """Subscriptions of companies. New properties merge into the stored ones."""
+
+    def update(self, subscription: Subscription | Mapping[str, Any]) -> None:
+        """Update one subscription. Raises InvalidModel, which names the field, APIError and TransportError."""
+        self._one(subscription)
+
+    def update_batch(self, subscriptions: Iterable[Subscription | Mapping[str, Any]]) -> int:
+        """Update subscriptions in batches; return how many were sent. Errors as for events."""
+        return self._many(subscriptions)
+
+
+class CollectorClient(Closing):
+    """Sends events, actions and profiles, and reads what the middleware is told to do.
+
+    Each call waits for the server's answer: inside an application use ``Moesif``, which queues. ``base_url`` may have
+    a path, as the secure proxy's ``/collector/v1`` has. ``attempts`` counts the first one. Proxies come from the
+    environment, or from an ``http`` client that stays the caller's to close.
+    """
+
+    def __init__(
+        self,
+        application_id: str,
+        *,
+        base_url: str = "https://api.moesif.net/v1",
+        timeouts: Timeouts | None = None,
+        attempts: int = 4,
+        http: httpx.Client | None = None,
+    ) -> None:
+        if not re.fullmatch(r"[\x21-\x7e]{1,512}", application_id):
+            raise ConfigurationError("application_id", "is 1 to 512 characters of visible ASCII without spaces")
+        transport = self._transport = Transport(
+            base_url,
+            {"x-moesif-application-id": application_id},
+            timeouts=timeouts or Timeouts(),
+            attempts=attempts,
+            budget=MinuteBudget(None),
+            http=http,
+        )
+        self.events = EventRecorder(transport, EVENT, "/events")
+        self.actions = ActionRecorder(transport, ACTION, "/actions")
+        self.users = UserRecorder(transport, USER, "/users")
+        self.companies = CompanyRecorder(transport, COMPANY, "/companies")
+        self.subscriptions = SubscriptionRecorder(transport, SUBSCRIPTION, "/subscriptions")
+
+    def config(self) -> CollectorConfig:
+        """Return the sampling rates and the entities that rules apply to (reference, "Get Config")."""
+        return cast(CollectorConfig, (self._transport.send(Call("GET", "/config"))).json())
+
+    def rules(self) -> list[GovernanceRulesDocument]:
+        """Return the governance rules (reference, "Get Rules")."""
+        return cast(list[GovernanceRulesDocument], (self._transport.send(Call("GET", "/rules"))).json())
+
+    def traces(self, export: Document) -> None:
+        """Send an OTLP/HTTP export of traces as JSON; HTTP server spans become events."""
+        self._transport.send(Call("POST", "/traces", body=encode(export), repeatable=False))
+
+    def logs(self, export: Document) -> None:
+        """Send an OTLP/HTTP export of logs as JSON."""
+        self._transport.send(Call("POST", "/logs", body=encode(export), repeatable=False))
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())

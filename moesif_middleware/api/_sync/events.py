@@ -1,0 +1,116 @@
+# Generated from _async/events.py by python -m scripts.unasync; do not edit.
+"""Events and the properties that can be searched (reference, "Management API v1", Metrics and Properties)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, Unpack
+
+from ..calls import Moment
+from ..search import Clause, CountAnswer, EventSearch, Pages, Search, Window, last_day, search_body
+from ..types import EventResponseDTO
+from .group import Group
+
+Document = dict[str, Any]
+
+
+class Events(Group):
+    """API calls and user actions, as they are stored."""
+
+    def search(self, body: Clause | None = None, **search: Unpack[Search]) -> EventSearch:
+        """Return one page of hits and the aggregations. Scope ``read:events``."""
+        parts = search_body(body, search)
+        return self._call(EventSearch, "POST /search/~/search/events", parts, repeatable=True, **last_day(search))
+
+    def iterate(self, body: Clause | None = None, **search: Unpack[Search]) -> Iterator[EventResponseDTO]:
+        """Yield every hit, newest first unless sorted, ``size`` of them per request. Scope ``read:events``."""
+        pages = Pages(body, search, last_day(search), sort={"request.time": "desc"}, now=time.time())
+        operation = "POST /search/~/search/events"
+        while hits := pages.turn(self._call(EventSearch, operation, pages.body, repeatable=True, **pages.window)):
+            yield from hits
+
+    def count(
+        self,
+        body: Clause | None = None,
+        *,
+        where: Clause | None = None,
+        track_total_hits: bool | None = None,
+        **window: Unpack[Window],
+    ) -> CountAnswer:
+        """Return how many events match. Scope ``read:events``."""
+        parts = search_body(body, {} if where is None else {"where": where})
+        parameters = last_day(window) | {"track_total_hits": track_total_hits}
+        return self._call(CountAnswer, "POST /search/~/count/events", parts, repeatable=True, **parameters)
+
+    def get(self, event_id: str, *, event_time: Moment, app_id: str | None = None) -> EventResponseDTO:
+        """Return one event; ``event_time`` says where to look for it. Scope ``read:events``."""
+        return self._call(
+            EventResponseDTO, "GET /search/~/events/{id}", id=event_id, event_time=event_time, app_id=app_id
+        )
+
+
+class Properties(Group):
+    """The names of the fields that were seen, with their types, per kind of document."""
+
+    def of_events(
+        self, *, from_: Moment | None = None, to: Moment | None = None, app_id: str | None = None
+    ) -> Document:
+        """Return the properties of Events. Scope ``read:properties``."""
+        return self._call(Document, "GET /search/~/mappings/events/properties", app_id=app_id, from_=from_, to=to)
+
+    def of_users(self, *, app_id: str | None = None) -> Document:
+        """Return the properties of Users. Scope ``read:users``."""
+        return self._call(Document, "GET /search/~/mappings/users/properties", app_id=app_id)
+
+    def of_companies(self, *, app_id: str | None = None) -> Document:
+        """Return the properties of Companies. Scope ``read:company_properties``."""
+        return self._call(Document, "GET /search/~/mappings/companies/properties", app_id=app_id)
+
+    def of_user_metrics(self, *, from_: Moment | None = None, app_id: str | None = None) -> Document:
+        """Return the properties of UserMetrics. Scope ``read:users``."""
+        return self._call(Document, "GET /search/~/mappings/usermetrics/properties", app_id=app_id, from_=from_)
+
+    def of_company_metrics(self, *, from_: Moment | None = None, app_id: str | None = None) -> Document:
+        """Return the properties of CompanyMetrics. Scope ``read:companies``."""
+        return self._call(Document, "GET /search/~/mappings/companymetrics/properties", app_id=app_id, from_=from_)
+
+    def of_request_bodies(
+        self,
+        *,
+        from_: Moment,
+        to: Moment,
+        include_values: bool = False,
+        key_path: str | None = None,
+        app_id: str | None = None,
+    ) -> Document:
+        """Return the properties of Events Request Body. Scope ``read:request_body_properties``."""
+        return self._call(
+            Document,
+            "GET /search/~/mappings/events/request/body/properties",
+            app_id=app_id,
+            from_=from_,
+            to=to,
+            include_values=include_values,
+            key_path=key_path,
+        )
+
+    def of_response_bodies(
+        self,
+        *,
+        from_: Moment,
+        to: Moment,
+        include_values: bool = False,
+        key_path: str | None = None,
+        app_id: str | None = None,
+    ) -> Document:
+        """Return the properties of Events Response Body. Scope ``read:response_body_properties``."""
+        return self._call(
+            Document,
+            "GET /search/~/mappings/events/response/body/properties",
+            app_id=app_id,
+            from_=from_,
+            to=to,
+            include_values=include_values,
+            key_path=key_path,
+        )

@@ -1,0 +1,73 @@
+# Generated from _async/governance.py by python -m scripts.unasync; do not edit.
+"""Governance rules and cohorts (reference, "Management API v1", Governance Rules and Cohorts)."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Any
+
+from ..types import (
+    CohortCreateItem,
+    CohortDocument,
+    CohortUpdateItem,
+    GovernanceRuleCreateItem,
+    GovernanceRulesDocument,
+    GovernanceRuleUpdateItem,
+)
+from .group import Group
+
+
+class GovernanceRules(Group):
+    """Rules that block calls or add to their answers."""
+
+    def create(self, rule: GovernanceRuleCreateItem, *, app_id: str | None = None) -> GovernanceRulesDocument:
+        """Create New Governance Rules. Scope ``create:governance_rules``."""
+        return self._call(GovernanceRulesDocument, "POST /~/governance/rules", rule, app_id=app_id)
+
+    def list(self, *, app_id: str | None = None) -> GovernanceRulesDocument:
+        """Get Governance Rules. Scope ``read:governance_rules``."""
+        return self._call(GovernanceRulesDocument, "GET /~/governance/rules", app_id=app_id)
+
+    def get(self, rule_id: str, *, app_id: str | None = None) -> GovernanceRulesDocument:
+        """Get a Governance Rule. Scope ``read:governance_rules``."""
+        return self._call(GovernanceRulesDocument, "GET /~/governance/rules/{id}", app_id=app_id, id=rule_id)
+
+    def update(
+        self, rule_id: str, rule: GovernanceRuleUpdateItem, *, app_id: str | None = None
+    ) -> GovernanceRulesDocument:
+        """Update a Governance Rule. Scope ``update:governance_rules``."""
+        return self._call(GovernanceRulesDocument, "POST /~/governance/rules/{id}", rule, app_id=app_id, id=rule_id)
+
+    def delete(self, rule_id: str, *, app_id: str | None = None) -> None:
+        """Delete a Governance Rule. Scope ``delete:governance_rules``."""
+        return self._call(NoneType, "DELETE /~/governance/rules/{id}", app_id=app_id, id=rule_id)
+
+
+class Cohorts(Group):
+    """Users or companies that a search describes."""
+
+    def create(self, cohort: CohortCreateItem, *, app_id: str | None = None) -> CohortDocument:
+        """Create New Cohort. Scope ``create:cohorts``."""
+        return self._call(CohortDocument, "POST /~/cohorts", cohort, app_id=app_id)
+
+    def list(self, *, cohort_type: str, app_id: str | None = None) -> Any:
+        """Get Cohorts. Scope ``read:cohorts``."""
+        return self._call(object, "GET /~/cohorts", app_id=app_id, cohort_type=cohort_type)
+
+    def get(self, cohort_id: str, *, cohort_type: str, app_id: str | None = None) -> Any:
+        """Get Cohort. Scope ``read:cohorts``."""
+        return self._call(
+            object, "GET /~/cohorts/{cohortId}", app_id=app_id, cohort_type=cohort_type, cohortId=cohort_id
+        )
+
+    def update(self, cohort_id: str, cohort: CohortUpdateItem, *, app_id: str | None = None) -> Any:
+        """Update a Cohort. Scope ``update:cohorts``."""
+        return self._call(object, "POST /~/cohorts/{cohortId}", cohort, app_id=app_id, cohortId=cohort_id)
+
+    def delete(self, cohort_id: str, *, app_id: str | None = None) -> None:
+        """Delete Cohort. Scope ``delete:cohorts``."""
+        return self._call(NoneType, "DELETE /~/cohorts/{cohortId}", app_id=app_id, cohortId=cohort_id)
+
+    def delete_sample_rate(self, cohort_id: str, *, app_id: str | None = None) -> None:
+        """Delete Sample Rate for a Cohort. Scope ``update:cohorts``."""
+        return self._call(NoneType, "DELETE /~/cohorts/{cohortId}/sample_rate", app_id=app_id, cohortId=cohort_id)

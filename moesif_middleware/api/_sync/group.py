@@ -1,0 +1,35 @@
+# Generated from _async/group.py by python -m scripts.unasync; do not edit.
+"""What every group of endpoints shares: one transport, the application that calls are about, and one way to call."""
+
+from __future__ import annotations
+
+from types import NoneType
+from typing import Any, TypeVar, cast
+
+from ..calls import call
+from .transport import Transport
+
+Answer = TypeVar("Answer")
+
+
+class Group:
+    """A group of endpoints of the Management API. Every method raises APIError, TransportError and InvalidModel."""
+
+    def __init__(self, transport: Transport, app_id: str = "~") -> None:
+        self._transport = transport
+        self._app_id = app_id
+
+    def _call(
+        self,
+        answer: type[Answer],
+        operation: str,
+        body: Any = None,
+        *,
+        repeatable: bool | None = None,
+        **parameters: Any,
+    ) -> Answer:
+        """Send ``"VERB /path/{blank}"`` and return its JSON, or None where the reference describes no answer."""
+        if "app_id" in parameters:
+            parameters["app_id"] = parameters["app_id"] or self._app_id
+        reply = self._transport.send(call(operation, parameters, body, repeatable=repeatable))
+        return cast(Answer, None if answer is NoneType else reply.json())
