@@ -15,11 +15,11 @@ from starlette.routing import Route
 
 from ...models import wire_time
 from ..calls import Handler, collector_call
-from ..checks import Fields, check_fields
+from ..checks import Fields, Unfit, at
 from ..context import CollectorContext
 from ..merge import merged
 from ..payload import MEGABYTE, parse, read
-from ..refusals import JSONAnswer, Refusal
+from ..refusals import JSONAnswer
 from ..wire import COMPANY, SUBSCRIPTION, USER
 
 BATCH_LIMIT: Final = 12 * MEGABYTE
@@ -52,13 +52,13 @@ def routes(prefix: str) -> list[Route]:
 
 
 def upserts(entity: Entity, items: list[tuple[str, Any]], now_ms: int) -> dict[str, dict[str, Any]]:
-    """Return key -> update of checked documents; ``items`` are paths and values. Raises InvalidModel with the path.
+    """Return key -> update of checked documents; ``items`` are paths and values. Raises Unfit with the path.
 
     Several updates of one key in one batch are merged in order.
     """
     found: dict[str, dict[str, Any]] = {}
     for path, document in items:
-        check_fields(document, path, entity.fields)
+        at(path, entity.fields, document)
         if document.get("modified_time") is None:
             document["modified_time"] = wire_time(now_ms / 1000)
         key = document[entity.key]
@@ -72,7 +72,7 @@ def _one(document: Any) -> list[tuple[str, Any]]:
 
 def _batch(document: Any) -> list[tuple[str, Any]]:
     if not isinstance(document, list):
-        raise Refusal(400, "body: must be an array")
+        raise Unfit("must be an array")
     return [(f"[{index}]", item) for index, item in enumerate(document)]
 
 

@@ -14,10 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..calls import Handler, collector_call
+from ..checks import Unfit
 from ..context import CollectorContext
 from ..intake import Arrival, action_row, event_row
 from ..payload import MEGABYTE, parse, read
-from ..refusals import JSONAnswer, Refusal
+from ..refusals import JSONAnswer
 from ..stores import EventRow
 
 EVENTS_LIMIT: Final = 50 * MEGABYTE
@@ -26,7 +27,7 @@ ACTIONS_LIMIT: Final = 12 * MEGABYTE
 _INLINE: Final = 64 * 1024
 """A body up to this many bytes is prepared on the event loop: handing it to a thread would cost more."""
 
-RowOf = Callable[[Any, Arrival, str], EventRow]
+RowOf = Callable[[Any, Arrival], EventRow]
 
 
 def routes(prefix: str) -> list[Route]:
@@ -41,13 +42,18 @@ def routes(prefix: str) -> list[Route]:
 
 
 def _one(row_of: RowOf, document: Any, arrival: Arrival) -> list[EventRow]:
-    return [row_of(document, arrival, "")]
+    return [row_of(document, arrival)]
 
 
 def _batch(row_of: RowOf, document: Any, arrival: Arrival) -> list[EventRow]:
     if not isinstance(document, list):
-        raise Refusal(400, "body: must be an array")
-    return [row_of(item, arrival, f"[{index}]") for index, item in enumerate(document)]
+        raise Unfit("must be an array")
+    rows: list[EventRow] = []
+    try:
+        rows.extend(row_of(item, arrival) for item in document)
+    except Unfit as unfit:
+        raise unfit.within(f"[{len(rows)}]")  # noqa: B904 - it is the same exception
+    return rows
 
 
 def _handler(rows_of: Callable[[Any, Arrival], list[EventRow]], limit: int) -> Handler:

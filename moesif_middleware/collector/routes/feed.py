@@ -15,38 +15,30 @@ from starlette.routing import Route
 
 from .. import checks
 from ..calls import collector_call, management_call
-from ..checks import Field, Fields, check_fields, list_of, map_of
+from ..checks import Fields, list_of, map_of
 from ..context import CollectorContext
 from ..feed import CONFIG_KEY
 from ..payload import MEGABYTE, parse, read
 from ..refusals import JSONAnswer
-from .governance import REGEX_CONDITIONS
+from .governance import REGEX_GROUP
 
 CONFIG_LIMIT: Final = 64 * MEGABYTE
 """Bytes of a config: 100 000 members of rules take some 10 MB."""
 
-_MEMBERSHIP: Final = Field(
-    map_of(
-        list_of(
-            checks.has_fields(
-                {"rules": Field(checks.name, required=True), "values": Field(map_of(checks.text))},
-            )
-        )
-    )
-)
+_ENTRY: Final = Fields({"rules": checks.name, "values": map_of(checks.text)}, required=("rules",))
+_MEMBERSHIP: Final = map_of(list_of(_ENTRY))
+_SAMPLED_GROUP: Final = Fields(REGEX_GROUP.checks, required=("conditions", "sample_rate"))
 
-CONFIG: Final[Fields] = {
-    "sample_rate": Field(checks.percent),
-    "user_sample_rate": Field(map_of(checks.percent)),
-    "company_sample_rate": Field(map_of(checks.percent)),
-    "user_rules": _MEMBERSHIP,
-    "company_rules": _MEMBERSHIP,
-    "regex_config": Field(
-        list_of(
-            checks.has_fields({**REGEX_CONDITIONS, "sample_rate": Field(checks.percent, required=True)}),
-        )
-    ),
-}
+CONFIG: Final = Fields(
+    {
+        "sample_rate": checks.percent,
+        "user_sample_rate": map_of(checks.percent),
+        "company_sample_rate": map_of(checks.percent),
+        "user_rules": _MEMBERSHIP,
+        "company_rules": _MEMBERSHIP,
+        "regex_config": list_of(_SAMPLED_GROUP),
+    }
+)
 
 
 def routes(prefix: str) -> list[Route]:
@@ -99,7 +91,7 @@ async def _update(request: Request, context: CollectorContext, app: str) -> Resp
 async def _edit(request: Request, context: CollectorContext, app: str, *, merge: bool) -> Response:
     raw = await read(request, CONFIG_LIMIT)
     config: Any = parse(raw, request.headers.get("content-encoding", ""), CONFIG_LIMIT)
-    check_fields(config, "", CONFIG)
+    CONFIG(config)
     await asyncio.wrap_future(context.store.put(app, "config", {CONFIG_KEY: config}, merge=merge))
     context.feeds.changed(app)
     served = context.feeds.current(app)

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from ...models import wire_time
 from .. import checks
 from ..calls import management_call
-from ..checks import Field, Fields, check_fields, has_fields, list_of
+from ..checks import Fields, list_of
 from ..context import CollectorContext
 from ..payload import MEGABYTE, parse, read
 from ..refusals import JSONAnswer, Refusal
@@ -25,53 +25,38 @@ from ..refusals import JSONAnswer, Refusal
 RULE_LIMIT: Final = MEGABYTE
 KIND: Final = "rules"
 
-REGEX_CONDITIONS: Final[Fields] = {
-    "conditions": Field(
-        list_of(
-            has_fields({"path": Field(checks.name, required=True), "value": Field(checks.anything, required=True)}),
-        ),
-        required=True,
-    )
-}
+_CONDITION: Final = Fields({"path": checks.name}, required=("path", "value"))
+REGEX_GROUP: Final = Fields(
+    {"conditions": list_of(_CONDITION), "sample_rate": checks.percent}, required=("conditions",)
+)
+_INT32: Final = checks.whole(-(2**31), 2**31 - 1)
+_VARIABLE: Final = Fields({"name": checks.text, "path": checks.text}, required=("name", "path"))
+_ANSWER: Final = Fields(
+    {"status": checks.whole(100, 599), "headers": checks.headers, "original_encoded_body": checks.text}
+)
+_PLAN: Final = Fields(
+    {"provider": checks.text, "plan_id": checks.text, "price_ids": list_of(checks.text)},
+    required=("provider", "plan_id", "price_ids"),
+)
 
-RULE: Final[Fields] = {
-    "name": Field(checks.text),
-    "type": Field(checks.one_of("user", "company", "regex")),
-    "state": Field(checks.whole(-(2**31), 2**31 - 1)),
-    "block": Field(checks.flag),
-    "priority": Field(checks.whole(-(2**31), 2**31 - 1)),
-    "model": Field(checks.text),
-    "cohorts": Field(list_of(checks.any_object)),
-    "variables": Field(
-        list_of(has_fields({"name": Field(checks.text, required=True), "path": Field(checks.text, required=True)}))
-    ),
-    "applied_to": Field(checks.one_of("matching", "not_matching")),
-    "applied_to_unidentified": Field(checks.flag),
-    "response": Field(
-        has_fields(
-            {
-                "status": Field(checks.whole(100, 599)),
-                "headers": Field(checks.headers),
-                "original_encoded_body": Field(checks.text),
-            }
-        )
-    ),
-    "regex_config": Field(list_of(has_fields({**REGEX_CONDITIONS, "sample_rate": Field(checks.percent)}))),
-    "plans": Field(
-        list_of(
-            has_fields(
-                {
-                    "provider": Field(checks.text, required=True),
-                    "plan_id": Field(checks.text, required=True),
-                    "price_ids": Field(list_of(checks.text), required=True),
-                }
-            )
-        )
-    ),
-}
-
-REQUIRED: Final = ("type", "state", "name", "block")
-NEW_RULE: Final[Fields] = {name: Field(field.check, name in REQUIRED) for name, field in RULE.items()}
+RULE: Final = Fields(
+    {
+        "name": checks.text,
+        "type": checks.one_of("user", "company", "regex"),
+        "state": _INT32,
+        "block": checks.flag,
+        "priority": _INT32,
+        "model": checks.text,
+        "cohorts": list_of(checks.any_object),
+        "variables": list_of(_VARIABLE),
+        "applied_to": checks.one_of("matching", "not_matching"),
+        "applied_to_unidentified": checks.flag,
+        "response": _ANSWER,
+        "regex_config": list_of(REGEX_GROUP),
+        "plans": list_of(_PLAN),
+    }
+)
+NEW_RULE: Final = Fields(RULE.checks, required=("type", "state", "name", "block"))
 SERVER_SET: Final = ("_id", "created_at", "app_id", "org_id")
 
 
@@ -124,7 +109,7 @@ async def _delete(request: Request, context: CollectorContext, app: str) -> Resp
 async def _posted(request: Request, fields: Fields) -> dict[str, Any]:
     raw = await read(request, RULE_LIMIT)
     rule: Any = parse(raw, request.headers.get("content-encoding", ""), RULE_LIMIT)
-    check_fields(rule, "", fields)
+    fields(rule)
     return {name: value for name, value in rule.items() if name not in SERVER_SET}
 
 

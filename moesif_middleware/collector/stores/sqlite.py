@@ -17,17 +17,14 @@ import orjson
 
 from ..merge import merged
 from . import Appended, EventRow, Recent, StoreUnavailable
+from .appending import append_rows
 from .recent import recent_rows
-from .schema import EVENT_COLUMNS, MIGRATIONS
+from .schema import MIGRATIONS
 from .writer import Writer
 
 BUSY_SECONDS: Final = 10.0
 """How long a write waits for another process that is writing."""
 
-_NAMES: Final = ", ".join(column.name for column in EVENT_COLUMNS)
-_MARKS: Final = ", ".join("?" for _ in EVENT_COLUMNS)
-_INSERT_EVENT: Final = f"INSERT INTO events ({_NAMES}) VALUES ({_MARKS}) ON CONFLICT (app, id) DO NOTHING"  # noqa: S608
-_INSERT_DOCUMENT: Final = "INSERT INTO documents (seq, doc) VALUES (?, ?)"
 _UPSERT_ENTITY: Final = (
     "INSERT INTO entities (app, kind, id, updated_ms, doc) VALUES (?, ?, ?, ?, ?)"
     " ON CONFLICT (app, kind, id) DO UPDATE SET updated_ms = excluded.updated_ms, doc = excluded.doc"
@@ -62,7 +59,7 @@ class SQLiteStore:
     def append(self, app: str, rows: Iterable[EventRow]) -> Future[Appended]:
         """Return a future that is done when the rows are durable; an id that the app has already is a duplicate."""
         number, batch = self._number(app), list(rows)
-        return self._writer.submit(lambda connection: _append(connection, number, batch), len(batch))
+        return self._writer.submit(lambda connection: append_rows(connection, number, batch), len(batch))
 
     def recent(self, app: str, query: Recent) -> list[dict[str, Any]]:
         """Return the narrow rows of the newest events, as mappings of column to value with ``seq``, newest first."""
@@ -157,16 +154,6 @@ def migrate(connection: sqlite3.Connection) -> None:
     finally:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
-
-
-def _append(connection: sqlite3.Connection, app: int, rows: list[EventRow]) -> Appended:
-    execute, stored = connection.execute, 0
-    for row in rows:
-        cursor = execute(_INSERT_EVENT, (app, *row.columns()))
-        if cursor.rowcount == 1:
-            execute(_INSERT_DOCUMENT, (cursor.lastrowid, row.doc))
-            stored += 1
-    return Appended(stored, len(rows) - stored)
 
 
 def _put(
