@@ -1,0 +1,276 @@
+"""From an exchange to the bytes of an event: build, (mask), finish, encode.
+
+``build`` gives an event whose bodies are ``Body`` objects, which is what the masker reads. ``finish`` puts wire values
+in their place. ``encode`` writes JSON that any parser reads and that fits the collector's limits, whatever a hook made
+of the event (reference, "Collector API v1": event fields, 1 MB an event, 450 KB a body, 500 query parameters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from ..models import Event, EventRequest, EventResponse, wire_time
+from . import bodies, fitting, jsontext
+from .bodies import MAX_BODY, Body
+from .exchange import BodyBuffer, Exchange, RequestHead
+
+MAX_EVENT = 1_000_000
+"""Bytes of an encoded event at most."""
+MAX_QUERY_PARAMETERS = 500
+TRANSACTION_HEADER = "x-moesif-transaction-id"
+
+# What two bodies of MAX_BODY leave of MAX_EVENT, with room for commas and names.
+_MAX_REST = MAX_EVENT - 2 * MAX_BODY - 400
+_BODILESS = frozenset((204, 304))
+_NOTE_KEYS = {"truncated": "{}_body_truncated", "stream": "{}_body_stream", "problem": "{}_body_problem"}
+_REQUEST_FIELDS = ("uri", "verb", "headers", "ip_address", "api_version")
+_RESPONSE_FIELDS = ("status", "headers", "ip_address")
+_EVENT_FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in ("request", "response"))
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What building needs to know beside the exchange. ``body_bytes`` bounds the decoded bytes of each body."""
+
+    api_version: str | None = None
+    client_address: Callable[[RequestHead], str | None] | None = None
+    """The client's address as the trusted proxies tell it; None: the peer's."""
+    body_bytes: int = 100_000
+
+
+_DEFAULTS = BuildOptions()
+
+
+def build(exchange: Exchange, options: BuildOptions = _DEFAULTS, *, transaction_id: str | None = None) -> Event:
+    """Return the event of an exchange, with ``Body`` objects as bodies and seconds since the epoch as times.
+
+    The weight and the direction are the exchange's. An application that raised before its response started answers
+    with 500; a response that never started is left out.
+    """
+    notes: dict[str, Any] = {}
+    request = _request(exchange, options, notes)
+    response = _response(exchange, options, notes)
+    return Event(
+        request,
+        response,
+        user_id=exchange.user_id,
+        company_id=exchange.company_id,
+        session_token=exchange.session_token,
+        transaction_id=transaction_id,
+        direction=exchange.direction,
+        weight=exchange.weight,
+        metadata=_metadata(exchange, notes),
+        blocked_by=exchange.blocked_by,
+    )
+
+
+def _request(exchange: Exchange, options: BuildOptions, notes: dict[str, Any]) -> EventRequest:
+    head = exchange.head
+    headers = dict(head.headers)
+    body = _body(exchange.request_body, headers, options, "request", notes)
+    if exchange.transaction_header:
+        headers[TRANSACTION_HEADER] = exchange.transaction_header
+    return EventRequest(
+        exchange.started,
+        _bounded_query(head.uri, notes),
+        head.verb.upper(),
+        headers,
+        ip_address=options.client_address(head) if options.client_address else head.peer,
+        api_version=options.api_version,
+        body=body,
+        transfer_encoding=body.transfer_encoding if body else None,
+    )
+
+
+def _response(exchange: Exchange, options: BuildOptions, notes: dict[str, Any]) -> EventResponse | None:
+    status = exchange.status
+    if status is None:
+        if exchange.error is None:
+            return None
+        # The server answers so once the exception has passed the middleware.
+        status = 500
+    headers = join_pairs(exchange.response_headers)
+    if exchange.transaction_header:
+        headers[TRANSACTION_HEADER] = exchange.transaction_header
+    buffer = exchange.response_body
+    if status in _BODILESS or exchange.head.verb.upper() == "HEAD":
+        buffer = None
+    body = _body(buffer, headers, options, "response", notes)
+    ended = exchange.started if exchange.ended is None else exchange.ended
+    return EventResponse(ended, status, headers, body=body, transfer_encoding=body.transfer_encoding if body else None)
+
+
+def _body(
+    buffer: BodyBuffer | None, headers: dict[str, str], options: BuildOptions, side: str, notes: dict[str, Any]
+) -> Body | None:
+    if buffer is None:
+        return None
+    body = bodies.read(
+        buffer.getvalue(),
+        total=buffer.total,
+        content_type=headers.get("content-type", ""),
+        content_encoding=headers.get("content-encoding", ""),
+        limit=options.body_bytes,
+        chunks=buffer.count,
+    )
+    if body is not None and body.notes:
+        for name, note in body.notes.items():
+            if name in _NOTE_KEYS:
+                notes[_NOTE_KEYS[name].format(side)] = note
+            elif side == "request":
+                notes[name] = note
+    return body
+
+
+def _metadata(exchange: Exchange, notes: dict[str, Any]) -> dict[str, Any] | None:
+    if exchange.route is not None:
+        notes["route"] = exchange.route
+    if exchange.error is not None:
+        notes["exception"] = exchange.error
+    if exchange.shadow is not None:
+        notes["governance_shadow"] = exchange.shadow
+    if not exchange.metadata:
+        return notes or None
+    return _joined(exchange.metadata, notes)
+
+
+def _joined(metadata: Any, notes: dict[str, Any]) -> dict[str, Any]:
+    if not isinstance(metadata, dict):
+        metadata = {"metadata": metadata}
+    # The notes stand first, so that trimming what an application put in does not lose them.
+    return {**notes, **metadata, **notes}
+
+
+def _bounded_query(uri: str, notes: dict[str, Any]) -> str:
+    if uri.count("&") < MAX_QUERY_PARAMETERS:
+        return uri
+    base, _, query = uri.partition("?")
+    parameters = query.split("&")
+    if len(parameters) <= MAX_QUERY_PARAMETERS:
+        return uri
+    notes["query_parameters_truncated"] = len(parameters)
+    return f"{base}?{'&'.join(parameters[:MAX_QUERY_PARAMETERS])}"
+
+
+def join_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    """Return response headers as text: names in lower case, repeated ones joined with ``, ``."""
+    joined: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = _text(raw_name).lower(), _text(raw_value)
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return str(value, "utf-8")
+    except (TypeError, UnicodeDecodeError):
+        return str(value, "latin-1") if isinstance(value, bytes | bytearray | memoryview) else str(value)
+
+
+def finish(event: Event, *, parsed: bool = False) -> Event:
+    """Put wire values where the bodies are, and text where the times are; return the same event.
+
+    A body becomes its JSON text (``orjson.Fragment``), as it passed when nothing changed it, so that no parsed tree
+    waits for the encoder. With ``parsed`` it becomes the value, for a mask hook to read.
+    """
+    for side, message in (("request", event.request), ("response", event.response)):
+        if message is None:
+            continue
+        message.time = wire_time(message.time)
+        body = message.body
+        if isinstance(body, Body):
+            message.transfer_encoding = body.transfer_encoding
+            if parsed:
+                message.body = body.value
+                continue
+            text = body.encoded()
+            if len(text) > MAX_BODY:
+                event.metadata = _joined(event.metadata or {}, _cut_note(event.metadata, side, text))
+                text = fitting.cut_body(text, body.transfer_encoding == "base64", MAX_BODY)
+            message.body = orjson.Fragment(text)
+    return event
+
+
+def _cut_note(metadata: Any, side: str, text: bytes) -> dict[str, Any]:
+    """Return the note of a cut at encoding, unless the cut at capture, which knows the original size, is noted."""
+    name = _NOTE_KEYS["truncated"].format(side)
+    return {} if isinstance(metadata, dict) and name in metadata else {name: len(text)}
+
+
+def encode(event: Event) -> bytes:
+    """Return the event as JSON that any parser reads, of at most MAX_EVENT bytes and MAX_BODY for each body.
+
+    What is too large is trimmed and the cut noted in the metadata. Never raises for what a hook put into the event:
+    what JSON lacks becomes text.
+    """
+    wire = _wire(event)
+    if not jsontext.unsafe(wire):
+        try:
+            encoded = orjson.dumps(wire, default=jsontext.foreign, option=jsontext.OPTIONS)
+        except (TypeError, RecursionError):
+            return _encode_slowly(wire)
+        if len(encoded) <= MAX_BODY:
+            return encoded
+    return _encode_slowly(wire)
+
+
+def _wire(event: Event) -> dict[str, Any]:
+    wire: dict[str, Any] = {"request": _message(event.request, _REQUEST_FIELDS)}
+    if event.response is not None:
+        wire["response"] = _message(event.response, _RESPONSE_FIELDS)
+    for name in _EVENT_FIELDS:
+        value = getattr(event, name)
+        if value is not None:
+            wire[name] = value
+    return wire
+
+
+def _message(message: Any, names: tuple[str, ...]) -> Any:
+    if not isinstance(message, EventRequest | EventResponse):
+        return message
+    time = message.time
+    wire: dict[str, Any] = {"time": time if type(time) is str else _time(time)}
+    for name in names:
+        value = getattr(message, name, None)
+        if value is not None:
+            wire[name] = value
+    body = message.body
+    if message.transfer_encoding is not None or body is not None:
+        wire["body"] = orjson.Fragment(body.encoded()) if isinstance(body, Body) else body
+        wire["transfer_encoding"] = message.transfer_encoding or "json"
+    return wire
+
+
+def _time(value: Any) -> Any:
+    try:
+        return wire_time(value) if isinstance(value, int | float | datetime) else value
+    except (ValueError, OverflowError, OSError):
+        return str(value)
+
+
+def _encode_slowly(wire: dict[str, Any]) -> bytes:
+    """Encode the bodies one by one, each cut to its size, and trim what is left to fit beside them."""
+    texts: dict[str, orjson.Fragment] = {}
+    metadata = wire.get("metadata")
+    for side in ("request", "response"):
+        message = wire.get(side)
+        if not isinstance(message, dict) or "body" not in message:
+            continue
+        wire[side] = message = dict(message)
+        text = jsontext.dump(message.pop("body"))
+        if len(text) > MAX_BODY:
+            wire["metadata"] = metadata = _joined(metadata or {}, _cut_note(metadata, side, text))
+            text = fitting.cut_body(text, message.get("transfer_encoding") == "base64", MAX_BODY)
+        texts[side] = orjson.Fragment(text)
+    wire = fitting.trim(jsontext.plain(wire), _MAX_REST)
+    for side, fragment in texts.items():
+        wire[side]["body"] = fragment
+    return orjson.dumps(wire, option=jsontext.OPTIONS)

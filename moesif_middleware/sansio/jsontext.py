@@ -1,0 +1,261 @@
+"""JSON text that any parser reads: strict reading, reading of text that was cut, and writing whatever Python holds.
+
+orjson reads the ordinary document. What it refuses although the grammar allows it (lone surrogates, numbers beyond a
+double) is read by slower, equally strict means and comes out in a shape that every parser takes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
+from enum import Enum
+from typing import Any
+
+import jiter
+import orjson
+
+OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+"""A dataclass is the application's own object: it becomes text, as other objects do."""
+
+MAX_DEPTH = 64
+"""Levels of nesting that leave the process: every parser has a limit, the lowest in use is below 200."""
+
+# The largest double has 309 digits; a longer integer is infinity, or an error, to many parsers.
+_MAX_DIGITS = 308
+# More than the lists that 460 800 bytes of JSON can hold.
+_MAX_NODES = 250_000
+_MAX_TEXT = 8192
+
+_BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n"
+_STARTS = frozenset(b'{["-0123456789tfn')
+_CONTAINERS = frozenset((dict, list))
+_DIGIT_MAP = bytes(48 if 48 <= code <= 57 else 0 for code in range(256))
+# 19 digits may be more than 64 bits, which orjson reads as a rounded double.
+_LONG_NUMBER = b"0" * 19
+_NUMERIC = b"-+.0123456789eE"
+_ESCAPES = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def looks_like_json(data: bytes) -> bool:
+    """Return whether the first byte that counts may begin a JSON value: a look that costs nothing."""
+    head = data[:64].removeprefix(_BOM).lstrip(_BLANK)
+    return bool(head and head[0] in _STARTS) or (not head and len(data) > 60)
+
+
+def parse(data: bytes) -> tuple[Any, bytes | None]:
+    """Read a whole document. Return its value and the bytes as they passed, if every parser reads these alike.
+
+    The bytes are None when they are not what the value says: a byte order mark, a key twice, a number or an escape
+    that some parsers refuse. Raises ValueError for what is not JSON or is nested more than MAX_DEPTH deep.
+    """
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _parse_slowly(data), None
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and too_deep(value):
+        raise ValueError("nested too deeply")
+    if _reads_alike(data, value):
+        return value, data
+    try:
+        # jiter keeps integers of any size and tells of a key that stands twice, which would hide from the mask.
+        return jiter.from_json(data, catch_duplicate_keys=True), data
+    except ValueError:
+        return value, None
+
+
+def _reads_alike(data: bytes, value: Any) -> bool:
+    again = orjson.dumps(value)
+    if again == data:
+        return True
+    # A colon lost on the way is a key that stood twice; \u003a could hide one.
+    if b"\\" in data and b"\\u" in data:
+        return False
+    return data.count(b":") == again.count(b":") and _LONG_NUMBER not in data.translate(_DIGIT_MAP)
+
+
+def _parse_slowly(data: bytes) -> Any:
+    data = _mend(data.removeprefix(_BOM))
+    try:
+        value = json.loads(data.decode(), parse_int=_integer, parse_float=_number, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if too_deep(value):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MAX_DIGITS else digits
+
+
+def _number(digits: str) -> float | str:
+    value = float(digits)
+    return value if math.isfinite(value) else digits
+
+
+def _refuse(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _mend(data: bytes) -> bytes:
+    """Put U+FFFD where an escape stands for half a surrogate pair."""
+    if b"\\u" not in data:
+        return data
+    return _ESCAPES.sub(lambda found: b"\\ufffd" if found[1] else found[0], data)
+
+
+def parse_cut(data: bytes) -> Any:
+    """Read the beginning of a document that was cut. What the cut went through, a string or a number, is left out.
+
+    Half a string would hide from the mask what it is the half of. Raises ValueError for what does not begin a JSON
+    container or scalar, or leaves nothing, and for nesting of more than MAX_DEPTH.
+    """
+    data = data.removeprefix(_BOM)
+    if not data.endswith((b"true", b"false")):
+        data = data.rstrip(_NUMERIC)
+    try:
+        value = _partial(data)
+    except ValueError:
+        mended = _mend(data)
+        if mended == data:
+            raise
+        value = _partial(mended)
+    if too_deep(value):
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _partial(data: bytes) -> Any:
+    try:
+        return jiter.from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        # Anything but a missing end is no JSON, however much of it reads well.
+        if not str(error).startswith("EOF"):
+            raise
+    return jiter.from_json(data, allow_inf_nan=False, partial_mode="on")
+
+
+def too_deep(value: Any) -> bool:
+    """Return whether a parsed value's lists and dicts are nested more than MAX_DEPTH deep."""
+    level = [value] if type(value) in _CONTAINERS else []
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return False
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if type(outer) is dict else outer)
+            if type(inner) in _CONTAINERS
+        ]
+    return bool(level)
+
+
+def unsafe(value: Any) -> bool:
+    """Return whether a value of unknown making must not be handed to orjson: too deep, a cycle, or without end."""
+    level, nodes = [value], 0
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list | tuple)
+        ]
+        if not level:
+            return False
+        nodes += len(level)
+        if nodes > _MAX_NODES:
+            return True
+    return True
+
+
+def dump(value: Any) -> bytes:
+    """Write any Python value as JSON that any parser reads. Never raises: what JSON lacks becomes text or null."""
+    if not isinstance(value, dict | list | tuple) or not unsafe(value):
+        try:
+            return orjson.dumps(value, default=foreign, option=OPTIONS)
+        except (TypeError, RecursionError):
+            return orjson.dumps(plain(value), option=OPTIONS)
+    return orjson.dumps(plain(value), option=OPTIONS)
+
+
+def foreign(value: Any) -> str:
+    """Return text for an object that orjson does not know. Raises TypeError for one that holds others."""
+    if isinstance(value, Collection) and not isinstance(value, bytes | bytearray | memoryview):
+        # Their number has no bound here; ``plain`` has one.
+        raise TypeError
+    return as_text(value)
+
+
+def as_text(value: Any) -> str:
+    """Return a bounded, encodable text for a value that JSON lacks."""
+    try:
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
+    except Exception:  # noqa: BLE001  # whatever a stranger's __str__ raises, the event must not be lost for it
+        text = f"<{type(value).__name__}>"
+    return _SURROGATES.sub("\ufffd", text[:_MAX_TEXT])
+
+
+def plain(value: Any) -> Any:
+    """Return a copy made of what JSON has, at most MAX_DEPTH deep and of a bounded number of nodes."""
+    return _Plain().copy(value, 0)
+
+
+class _Plain:
+    """One walk over a value of unknown making, with a bound on the nodes it visits."""
+
+    __slots__ = ("room",)
+
+    def __init__(self) -> None:
+        self.room = _MAX_NODES
+
+    def copy(self, value: Any, depth: int) -> Any:
+        """Return the copy of a value that stands ``depth`` levels deep."""
+        self.room -= 1
+        if self.room < 0:
+            return "[too many values]"
+        if value is None or isinstance(value, bool | orjson.Fragment):
+            return value
+        if isinstance(value, Collection) and not isinstance(value, str | bytes | bytearray | memoryview | Enum):
+            return self._container(value, depth)
+        return _scalar(value)
+
+    def _container(self, value: Any, depth: int) -> Any:
+        if depth >= MAX_DEPTH:
+            return "[nested too deeply]"
+        try:
+            if isinstance(value, Mapping):
+                return {_key(key): self.copy(inner, depth + 1) for key, inner in value.items() if self.room >= 0}
+            return [self.copy(inner, depth + 1) for inner in value if self.room >= 0]
+        except Exception:  # noqa: BLE001  # a mapping of the user's own may fail at any step
+            return as_text(type(value).__name__)
+
+
+def _scalar(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _scalar(value.value)
+    if isinstance(value, str):
+        return _SURROGATES.sub("\ufffd", str.__str__(value))
+    if isinstance(value, int):
+        if -(1 << 63) <= value < (1 << 64):
+            return int(value)
+        return orjson.Fragment(b"%d" % value) if value.bit_length() < 1000 else hex(value)[:_MAX_TEXT]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return as_text(value)
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return _SURROGATES.sub("\ufffd", str.__str__(key))
+    if key is None or isinstance(key, bool):
+        return {None: "null", True: "true", False: "false"}[key]
+    return as_text(key)
