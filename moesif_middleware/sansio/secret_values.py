@@ -1,0 +1,284 @@
+"""What a secret looks like wherever it stands: tokens, private keys, credentials, provider keys and card numbers.
+
+Everything runs on RE2 over bytes, so that no text takes more than linear time. Each detector has a ``hint``: a
+pattern that also matches wherever the detector would match in the text that a JSON document spells with escapes, so
+that one search over the raw bytes tells whether anything must be looked at.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import b64decode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import re2  # type: ignore[import-untyped]  # it has no stubs
+
+from ..errors import ConfigurationError
+from .secret_names import MARKER
+
+
+def linear(pattern: bytes) -> Any:
+    """Compile an RE2 pattern over bytes, each byte one character. Raises ``re2.error`` for what RE2 lacks."""
+    options = re2.Options()
+    options.log_errors = False
+    options.encoding = re2.Options.Encoding.LATIN1
+    return re2.compile(pattern, options)
+
+
+# What may stand in front of a word in the spelling of a JSON string: "\n" and "\u2028" end in a letter and a digit.
+_BEFORE = rb"(?:^|[^A-Za-z0-9]|\\[bfnrt]|\\u[0-9A-Fa-f]{4})"
+_KEYS = (
+    rb"gh[a-z]_[A-Za-z0-9]{8}[A-Za-z0-9]*|github_pat_[A-Za-z0-9_]{8}[A-Za-z0-9_]*"
+    rb"|(?:sk|rk)_(?:live|test)_[A-Za-z0-9]{6}[A-Za-z0-9]*|whsec_[A-Za-z0-9+/=]{16}[A-Za-z0-9+/=]*"
+    rb"|(?:AKIA|ASIA)[A-Z0-9]{12}[A-Z0-9]*|xox[a-z]-[A-Za-z0-9-]{8}[A-Za-z0-9-]*|AIza[A-Za-z0-9_-]{30}[A-Za-z0-9_-]*"
+    rb"|glpat-[A-Za-z0-9_-]{16}[A-Za-z0-9_-]*|sk-(?:ant-|proj-)?[A-Za-z0-9_-]*[0-9][A-Za-z0-9_-]{16}[A-Za-z0-9_-]*"
+    rb"|npm_[A-Za-z0-9]{30}[A-Za-z0-9]*|SG\.[A-Za-z0-9_-]{16}[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """One value rule: what it matches (group 1 is replaced), what hints at it, and what RE2 cannot ask."""
+
+    rule: str
+    pattern: bytes
+    hint: bytes
+    check: Callable[[bytes, bytes], bool] | None = None
+    """Called with what matched and the whole text."""
+
+
+def luhn(digits: str) -> bool:
+    """Return whether the last digit is the Luhn check digit of the others."""
+    total = 0
+    for place, digit in enumerate(reversed(digits)):
+        value = int(digit) * (2 if place % 2 else 1)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0
+
+
+def is_card(digits: str) -> bool:
+    """Return whether 13 to 19 digits are a card number.
+
+    No issuer begins with 0; 13, 16 and 19 digits that begin with 1 are milli-, micro- and nanoseconds of this century.
+    """
+    size = len(digits)
+    if not 13 <= size <= 19 or digits[0] == "0" or (digits[0] == "1" and size in (13, 16, 19)):
+        return False
+    return luhn(digits)
+
+
+_ORDINARY = frozenset(b"abcdefghijklmnopqrstuvwxyz-")
+_NOT_CREDENTIALS = frozenset({b"token", b"tokens", b"auth", b"authentication", b"authorization", b"scheme", b"realm"})
+
+
+def _is_bearer(found: bytes, text: bytes) -> bool:
+    token = found.split(None, 1)[1].rstrip(b".:!?")
+    # "the bearer of", "Bearer authentication", "bearer token-based": prose is short and in small letters.
+    if len(token) < 16 and _ORDINARY.issuperset(token[:1].lower() + token[1:]):
+        return text.strip() == found and token.lower() not in _NOT_CREDENTIALS
+    return True
+
+
+def _is_basic(found: bytes, _text: bytes) -> bool:
+    token = found.split(None, 1)[1]
+    bare = token.rstrip(b"=")
+    try:
+        decoded = b64decode(bare + b"=" * (-len(bare) % 4), altchars=b"-_" if b"-" in bare or b"_" in bare else None)
+    except binascii.Error:
+        decoded = b""
+    if b":" in decoded and min(decoded) >= 0x20:
+        return True
+    return len(token) >= 8 and (
+        token.endswith(b"=") or (any(48 <= byte <= 57 for byte in token) and not bare.islower())
+    )
+
+
+DETECTORS = (
+    Detector(
+        "private_key_pem",
+        rb"(-----BEGIN [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----(?s:.*?)"
+        rb"(?:-----END [A-Z0-9 ]*PRIVATE KEY[A-Z0-9 ]*-----|\z))",
+        rb"-----BEGIN [A-Z0-9 ]*PRIVATE",
+    ),
+    Detector(
+        "json_web_token",
+        rb"((?:eyJ|eyAi|ewog)[A-Za-z0-9_-]{6}[A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]*){1,4})",
+        rb"ey[JA][A-Za-z0-9_-]{6}[A-Za-z0-9_-]*\.|ewog[A-Za-z0-9_-]{6}[A-Za-z0-9_-]*\.",
+    ),
+    Detector(
+        "bearer",
+        rb"(?i)(?:^|[^A-Za-z])(bearer[ \t]+[^\s\"'<>,;\[\](){}\\]+)",
+        rb"(?i)bearer(?:[ \t]|\\t)",
+        _is_bearer,
+    ),
+    Detector(
+        "basic",
+        rb"(?i)(?:^|[^A-Za-z])(basic[ \t]+[A-Za-z0-9+/_-]{4}[A-Za-z0-9+/_-]*={0,2})",
+        rb"(?i)basic(?:[ \t]|\\t)(?:[ \t]|\\t)*[A-Za-z0-9+/_\\-]{4}",
+        _is_basic,
+    ),
+    Detector(
+        "provider_key",
+        rb"(?:^|[^A-Za-z0-9])(" + _KEYS + rb")",
+        _BEFORE + rb"(?:" + _KEYS + rb")",
+    ),
+    Detector(
+        "url_password",
+        rb"://([^\s/:@?#\"<>]*:(?:[^\s/\"<>]*|[^\s/@\"<>]*[^\s/@\"<>0-9][^\s\"<>]*))@",
+        rb":\\?/\\?/[^\s\"]*:[^\s\"]*@",
+    ),
+)
+
+CARD_HINT = (
+    rb"(?:^|[^0-9A-Za-z.]|(?:^|[^0-9])\.|\\[bfnrt]|\\u[0-9A-Fa-f]{4})(?:[2-9][0-9]{12}|1[0-9]{13})"
+    rb"|[0-9]{4}[ .-](?:[0-9]{4}[ .-][0-9]{4}[ .-][0-9]|[0-9]{6}[ .-][0-9]{4})"
+)
+_RUN = linear(rb"[0-9]+(?:[ .-][0-9]+)*")
+_GROUPINGS = ((4, 4, 4, 4, 3), (4, 4, 4, 4), (4, 4, 4, 1), (4, 6, 5), (4, 6, 4))
+RULES = (*(detector.rule for detector in DETECTORS), "card")
+
+
+class SecretValues:
+    """The value rules that are on, compiled."""
+
+    __slots__ = ("_cards", "_detectors", "_extra", "_hint", "hints")
+
+    def __init__(self, off: frozenset[str], extra: Iterable[str] = ()) -> None:
+        """Compile the defaults without ``off`` and the user's own patterns. Raises ConfigurationError for a bad one."""
+        chosen = [detector for detector in DETECTORS if detector.rule not in off]
+        self._detectors = [(d.rule, linear(d.pattern), d.check) for d in chosen]
+        self._extra = [_own(pattern) for pattern in extra]
+        self._cards = "card" not in off
+        hints = [d.hint for d in chosen] + ([CARD_HINT] if self._cards else [])
+        self.hints = b"|".join(b"(?:" + hint + b")" for hint in hints) or b"[^\\x00-\\xff]"
+        self._hint = linear(self.hints)
+
+    @property
+    def hidden(self) -> bool:
+        """Return whether there are patterns of the user's own, which no hint stands for."""
+        return bool(self._extra)
+
+    def user_info(self, data: bytes) -> tuple[int, int] | None:
+        """Return where ``user:password`` stands in a URI, None when there is none or the rule is off."""
+        for rule, pattern, _ in self._detectors:
+            if rule == "url_password" and (match := pattern.search(data)) is not None:
+                start, stop = match.span(1)
+                return start, stop
+        return None
+
+    def suspicious(self, data: bytes) -> bool:
+        """Return whether the text, or the JSON that spells it, may hold a secret value."""
+        return bool(self._extra) or self._hint.search(data) is not None
+
+    def mask(self, data: bytes) -> tuple[bytes, list[str]]:
+        """Return the text with each secret replaced by its marker, and the rules that found one."""
+        rules: list[str] = []
+        for rule, pattern, check in self._detectors:
+            data = _replace(data, rule, pattern, check, rules)
+        if self._cards:
+            data = _replace_cards(data, rules)
+        for pattern in self._extra:
+            data = _replace(data, "value", pattern, None, rules)
+        return data, rules
+
+    def number(self, value: float) -> str | None:
+        """Return ``card`` when a JSON number is a card number."""
+        if not self._cards or not 10**12 <= abs(value) < 10**19 or int(value) != value:
+            return None
+        return "card" if is_card(str(abs(int(value)))) else None
+
+
+def _own(pattern: str) -> Any:
+    try:
+        return linear(b"(" + pattern.encode() + b")")
+    except re2.error as error:
+        raise ConfigurationError("values", f"{pattern!r} is no RE2 pattern: {error}") from None
+
+
+def marker(rule: str) -> str:
+    """Return what stands in place of a secret that a rule found."""
+    return f"{MARKER}{rule}]"
+
+
+def _replace(data: bytes, rule: str, pattern: Any, check: Any, rules: list[str]) -> bytes:
+    pieces: list[bytes] = []
+    end = 0
+    for match in pattern.finditer(data):
+        first, last = match.span(1)
+        if first == last or (check is not None and not check(data[first:last], data)):
+            continue
+        pieces += (data[end:first], marker(rule).encode())
+        end = last
+    if not pieces:
+        return data
+    rules.append(rule)
+    return b"".join(pieces) + data[end:]
+
+
+def _replace_cards(data: bytes, rules: list[str]) -> bytes:
+    pieces: list[bytes] = []
+    end = 0
+    for match in _RUN.finditer(data):
+        for first, last in _cards_in(data, *match.span()):
+            pieces += (data[end:first], marker("card").encode())
+            end = last
+    if not pieces:
+        return data
+    rules.append("card")
+    return b"".join(pieces) + data[end:]
+
+
+def _cards_in(data: bytes, start: int, stop: int) -> list[tuple[int, int]]:
+    """Find card numbers in a run of digit groups: in one group, or in the groups that cards are printed in."""
+    if stop - start < 13:
+        return []
+    groups: list[tuple[int, int]] = []
+    place = start
+    for part in data[start:stop].replace(b".", b" ").replace(b"-", b" ").split(b" "):
+        groups.append((place, place + len(part)))
+        place += len(part) + 1
+    found: list[tuple[int, int]] = []
+    index = 0
+    while index < len(groups):
+        size = _card_at(data, groups, index)
+        if size:
+            found.append((groups[index][0], groups[index + size - 1][1]))
+        index += size or 1
+    return found
+
+
+def _card_at(data: bytes, groups: list[tuple[int, int]], index: int) -> int:
+    """Return how many groups from ``index`` on are one card number, 0 when they are none."""
+    first, last = groups[index]
+    size = last - first
+    if 13 <= size <= 19:
+        # The fraction of a decimal number is no card number.
+        decimal = index > 0 and data[first - 1] == 46
+        return int(not decimal and _stands_alone(data, first, last) and is_card(data[first:last].decode()))
+    if size != 4:
+        return 0
+    for grouping in _GROUPINGS:
+        chosen = groups[index : index + len(grouping)]
+        if tuple(b - a for a, b in chosen) != grouping:
+            continue
+        separators = {data[a - 1] for a, _ in chosen[1:]}
+        digits = b"".join(data[a:b] for a, b in chosen).decode()
+        if len(separators) == 1 and _stands_alone(data, first, chosen[-1][1], grouped=True) and is_card(digits):
+            return len(grouping)
+    return 0
+
+
+def _stands_alone(data: bytes, first: int, last: int, *, grouped: bool = False) -> bool:
+    """Return whether neither side goes on as a word or, for groups, as an identifier such as a UUID."""
+    before, after = data[max(0, first - 2) : first], data[last : last + 2]
+    if _wordy(before[-1:]) or _wordy(after[:1]):
+        return False
+    if grouped and before[-1:] == b"-" and before[:-1].isalpha():
+        return False
+    return not (grouped and after[:1] == b"-" and after[1:].isalpha())
+
+
+def _wordy(character: bytes) -> bool:
+    return character.isalnum()
