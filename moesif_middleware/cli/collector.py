@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         settings = read_settings(arguments, Path(directory))
         listener = _listen(settings.host, arguments.port)
         app = create_app(settings)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3)
+        config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=3)
         _announce(settings, listener)
         try:
             uvicorn.Server(config).run(sockets=[listener])

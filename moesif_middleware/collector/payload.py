@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any, Final
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
 
+from ..sansio.decoding import Undecodable, undo
 from .refusals import Refusal
 
 MEGABYTE: Final = 1024 * 1024
@@ -53,14 +53,10 @@ def parse(raw: bytes, content_encoding: str, limit: int) -> Any:
 
 
 def _decoded(raw: bytes, content_encoding: str, limit: int) -> bytes:
-    if content_encoding.strip().lower() != "gzip":
-        raise Refusal(400, f"Content-Encoding {content_encoding[:100]}: is not known")
-    stream = zlib.decompressobj(31)
     try:
-        data = stream.decompress(raw, limit)
-    except zlib.error as error:
-        raise Refusal(400, f"Content-Encoding gzip: {error}") from None
-    complete = stream.eof
+        data, complete = undo(raw, content_encoding, limit)
+    except Undecodable as error:
+        raise Refusal(400, f"Content-Encoding {content_encoding[:100]}: {error}") from None
     if not complete:
         if len(data) >= limit:
             raise Refusal(413, f"the body decodes to over {limit} bytes")

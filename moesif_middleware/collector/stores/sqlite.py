@@ -1,15 +1,15 @@
 """The embedded store: one SQLite file in WAL mode, synchronous=FULL, written by one thread in groups.
 
-Other processes may read and write the same file. Readers have a connection per thread and never block the writer.
+Other processes may read and write the same file. Readers have connections of their own and never block the writer.
 """
 
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,7 +47,8 @@ class SQLiteStore:
     def __init__(self, path: str | Path, clock: Callable[[], float] = time.time) -> None:
         self._path = str(path)
         self._clock = clock
-        self._local = threading.local()
+        self._idle: list[sqlite3.Connection] = []
+        self._closed = False
         self._apps: dict[str, int] = {}
         connection = self._connect()
         try:
@@ -58,41 +59,48 @@ class SQLiteStore:
 
     def append(self, app: str, rows: Iterable[EventRow]) -> Future[Appended]:
         """Return a future that is done when the rows are durable; an id that the app has already is a duplicate."""
-        number, batch = self._number(app), list(rows)
+        number, batch = self.app_number(app), list(rows)
         return self._writer.submit(lambda connection: append_rows(connection, number, batch), len(batch))
 
     def recent(self, app: str, query: Recent) -> list[dict[str, Any]]:
         """Return the narrow rows of the newest events, as mappings of column to value with ``seq``, newest first."""
-        return recent_rows(self.reader(), self._number(app), query)
+        number = self.app_number(app)
+        with self.reading() as connection:
+            return recent_rows(connection, number, query)
 
     def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
         """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
-        number = self._number(app)
-        if kind == "events":
-            row = self.reader().execute(_GET_EVENT, (number, key)).fetchone()
-        else:
-            row = self.reader().execute(_GET_ENTITY, (number, kind, key)).fetchone()
+        number = self.app_number(app)
+        with self.reading() as connection:
+            if kind == "events":
+                row = connection.execute(_GET_EVENT, (number, key)).fetchone()
+            else:
+                row = connection.execute(_GET_ENTITY, (number, kind, key)).fetchone()
         return None if row is None else orjson.loads(row[0])
 
     def documents(self, app: str, kind: str) -> list[dict[str, Any]]:
         """Return all documents of a kind that is not ``events``, in the order of their keys."""
-        rows = self.reader().execute(_LIST_ENTITIES, (self._number(app), kind))
+        number = self.app_number(app)
+        with self.reading() as connection:
+            rows = connection.execute(_LIST_ENTITIES, (number, kind)).fetchall()
         return [orjson.loads(row[0]) for row in rows]
 
     def version(self, app: str, kind: str) -> object:
         """Return a value that differs after every write to the documents of a kind; cheap to ask for."""
-        return self.reader().execute(_VERSION, (self._number(app), kind)).fetchone()
+        number = self.app_number(app)
+        with self.reading() as connection:
+            return connection.execute(_VERSION, (number, kind)).fetchone()
 
     def put(self, app: str, kind: str, documents: Mapping[str, dict[str, Any]], *, merge: bool = True) -> Future[None]:
         """Return a future that is done when the documents are durable, merged into those there or in their place."""
-        number, now_ms = self._number(app), int(self._clock() * 1000)
+        number, now_ms = self.app_number(app), int(self._clock() * 1000)
         return self._writer.submit(
             lambda connection: _put(connection, (number, kind, now_ms), documents, merge=merge), len(documents)
         )
 
     def delete(self, app: str, kind: str, key: str) -> Future[bool]:
         """Return a future of whether there was such a document."""
-        number = self._number(app)
+        number = self.app_number(app)
         return self._writer.submit(lambda connection: _delete(connection, number, kind, key))
 
     def expire(self, app: str, before_ms: int) -> int:
@@ -100,7 +108,7 @@ class SQLiteStore:
 
         It goes in small transactions, so that events which arrive meanwhile are not held up.
         """
-        number, total = self._number(app), 0
+        number, total = self.app_number(app), 0
         while gone := self._writer.submit(lambda connection: _expire(connection, number, before_ms)).result():
             total += gone
         return total
@@ -108,29 +116,42 @@ class SQLiteStore:
     def close(self) -> None:
         """Write what was handed over and close the file."""
         self._writer.close()
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
 
-    def reader(self) -> sqlite3.Connection:
-        """Return this thread's reading connection."""
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._connect()
-            connection.execute("PRAGMA query_only = ON")
-            self._local.connection = connection
-        return connection
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Lend a reading connection to one thread. Raises StoreUnavailable when the file cannot be read."""
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._reader()
+        try:
+            yield connection
+        except sqlite3.OperationalError as error:
+            raise StoreUnavailable(str(error)) from error
+        finally:
+            if self._closed:
+                connection.close()
+            else:
+                self._idle.append(connection)
 
     def app_number(self, app: str) -> int:
         """Return the number that stands for an application id in the column ``app``."""
-        return self._number(app)
-
-    def _number(self, app: str) -> int:
         number = self._apps.get(app)
         if number is None:
             number = self._apps[app] = self._writer.submit(lambda connection: _app_number(connection, app)).result()
         return number
 
+    def _reader(self) -> sqlite3.Connection:
+        connection = self._connect()
+        connection.execute("PRAGMA query_only = ON")
+        return connection
+
     def _connect(self) -> sqlite3.Connection:
         try:
-            # Autocommit: transactions are begun by hand. A reading connection is closed by the thread that ends it.
+            # Autocommit: transactions are begun by hand. No connection is used by two threads at a time.
             connection = sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")

@@ -1,0 +1,1 @@
+"""The collector: a real server on a free port."""

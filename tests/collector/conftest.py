@@ -1,0 +1,107 @@
+"""A real uvicorn on a free port of the loopback, and a client that speaks to it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from moesif_middleware.collector.app import create_app
+from moesif_middleware.collector.settings import CollectorSettings, ManagementKey
+from moesif_middleware.collector.stores.sqlite import SQLiteStore
+
+APP, OTHER_APP, KEY, READ_KEY = "app-one", "app-two", "key-of-everything", "key-that-reads"
+
+
+@dataclass
+class Running:
+    """A collector that listens: its store, and clients with each kind of credentials."""
+
+    url: str
+    store: SQLiteStore
+    collector: httpx.Client
+    management: httpx.Client
+    anonymous: httpx.Client
+
+    def events(self, app: str = APP) -> list[dict[str, Any]]:
+        """Return the stored documents of events, oldest first."""
+        number = self.store.app_number(app)
+        with self.store.reading() as connection:
+            ids = connection.execute("SELECT id FROM events WHERE app = ? ORDER BY seq", (number,)).fetchall()
+        return [self.store.get(app, "events", key) or {} for (key,) in ids]
+
+
+@contextmanager
+def serving(settings: CollectorSettings) -> Iterator[Running]:
+    """Serve ``settings`` in a thread until the block ends."""
+    app = create_app(settings)
+    config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    try:
+        with (
+            httpx.Client(base_url=url, headers={"X-Moesif-Application-Id": APP}) as collector,
+            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}) as management,
+            httpx.Client(base_url=url) as anonymous,
+        ):
+            yield Running(url, app.state.context.store, collector, management, anonymous)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+def settings(path: Path, **changes: Any) -> CollectorSettings:
+    """Return the settings of a collector whose store is in ``path``."""
+    keys = (ManagementKey(KEY), ManagementKey(READ_KEY, frozenset({"read:governance_rules"})))
+    values: dict[str, Any] = {"store": f"sqlite:///{path}/events.db", "apps": (APP, OTHER_APP), "management_keys": keys}
+    return CollectorSettings(**values | changes)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with serving(settings(tmp_path)) as found:
+        yield found
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Callable[..., Any]:
+    """Serve with other settings than usual: ``with serve(token=...) as running``."""
+    return lambda **changes: serving(settings(tmp_path, **changes))
+
+
+def moment(seconds_ago: float = 0) -> str:
+    """Return a time of the wire."""
+    at = time.time() - seconds_ago
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at * 1000) % 1000:03d}Z"
+
+
+def event(**changes: Any) -> dict[str, Any]:
+    """Return an event; ``request`` and ``response`` change fields within, None takes a field out."""
+    found: dict[str, Any] = {
+        "request": {"time": moment(1), "uri": "https://api.example.com/items/7?page=2", "verb": "GET", "headers": {}},
+        "response": {"time": moment(0.9), "status": 200, "headers": {"Content-Type": "application/json"}},
+    }
+    for side in ("request", "response"):
+        if isinstance(changes.get(side), dict):
+            found[side].update(changes.pop(side))
+            found[side] = {name: value for name, value in found[side].items() if value is not None}
+    return {name: value for name, value in {**found, **changes}.items() if value is not None}
+
+
+def action(**changes: Any) -> dict[str, Any]:
+    """Return a user action."""
+    return {"action_name": "Signed Up", "request": {"uri": "https://example.com/pricing"}, **changes}
