@@ -14,6 +14,7 @@ Check = Callable[[Any], None]
 """Takes a value that is not null; raises Unfit."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MS: Final = 253_402_300_799_999
 MILLISECOND: Final = timedelta(milliseconds=1)
 
 
@@ -29,7 +30,8 @@ class Unfit(InvalidModel):
 
     def within(self, step: str) -> Unfit:
         """Return itself, seen from the object or array whose ``step`` (a name, or ``[3]``) holds what was wrong."""
-        self.field = f"{step}{self.field}" if not self.field or self.field[0] == "[" else f"{step}.{self.field}"
+        dot = "." if step and self.field and self.field[0] != "[" else ""
+        self.field = f"{step}{dot}{self.field}"
         return self
 
 
@@ -176,9 +178,12 @@ def epoch_ms(value: Any) -> int:
     """Return an ISO 8601 time as milliseconds since the epoch; without an offset it is UTC."""
     try:
         parsed = datetime.fromisoformat(value)
-        return ((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError):
         raise Unfit("must be a time in ISO 8601 such as 2024-02-06T04:45:42.914Z") from None
+    millis = ((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)) - EPOCH) // MILLISECOND
+    if not 0 <= millis <= LAST_MS:
+        raise Unfit("must be a time from 1970 to 9999")
+    return millis
 
 
 def base64_bytes(value: Any) -> bytes:

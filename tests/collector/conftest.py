@@ -77,6 +77,13 @@ def running(tmp_path: Path) -> Iterator[Running]:
         yield found
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """One collector for a module's tests that store nothing."""
+    with serving(settings(tmp_path_factory.mktemp("shared"))) as found:
+        yield found
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Callable[..., Any]:
     """Serve with other settings than usual: ``with serve(token=...) as running``."""
