@@ -142,7 +142,7 @@ def encode(document: object) -> bytes:
     try:
         return orjson.dumps(document, default=_plain, option=_ENCODING)
     except orjson.JSONEncodeError as error:
-        raise InvalidModel(_culprit(document) or "body", str(error)) from None
+        raise InvalidModel(_culprit(document).lstrip(".") or "body", str(error)) from None
 
 
 def _plain(value: object) -> object:
@@ -152,18 +152,20 @@ def _plain(value: object) -> object:
 
 
 def _culprit(value: object) -> str:
-    children: Iterable[tuple[object, object]] = ()
+    """Return the path below ``value`` of the innermost part that is not JSON, each step with its dot or brackets."""
     if isinstance(value, _MODELS):
         value = value.to_wire()
+    steps: Iterable[tuple[str, object]] = ()
     if isinstance(value, dict):
-        children = value.items()
+        steps = ((f".{key}", {key: child}) for key, child in value.items())
     elif isinstance(value, list | tuple):
-        children = enumerate(value)
-    for key, child in children:
+        steps = ((f"[{index}]", child) for index, child in enumerate(value))
+    for step, part in steps:
         try:
-            orjson.dumps({key: child}, default=_plain, option=_ENCODING)
+            orjson.dumps(part, default=_plain, option=_ENCODING)
         except orjson.JSONEncodeError:
-            return f"{key}.{_culprit(child)}".rstrip(".")
+            child = next(iter(part.values())) if step.startswith(".") and isinstance(part, dict) else part
+            return step + _culprit(child)
     return ""
 
 

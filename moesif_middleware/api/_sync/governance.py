@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import builtins
 from types import NoneType
 from typing import Any
 
@@ -24,9 +25,9 @@ class GovernanceRules(Group):
         """Create New Governance Rules. Scope ``create:governance_rules``."""
         return self._call(GovernanceRulesDocument, "POST /~/governance/rules", rule, app_id=app_id)
 
-    def list(self, *, app_id: str | None = None) -> GovernanceRulesDocument:
+    def list(self, *, app_id: str | None = None) -> builtins.list[GovernanceRulesDocument]:
         """Get Governance Rules. Scope ``read:governance_rules``."""
-        return self._call(GovernanceRulesDocument, "GET /~/governance/rules", app_id=app_id)
+        return self._call(list[GovernanceRulesDocument], "GET /~/governance/rules", app_id=app_id)
 
     def get(self, rule_id: str, *, app_id: str | None = None) -> GovernanceRulesDocument:
         """Get a Governance Rule. Scope ``read:governance_rules``."""
