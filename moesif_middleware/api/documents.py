@@ -181,7 +181,7 @@ def encoded(entity: Entity, document: Document, prefix: str = "") -> bytes:
         body = encode(document)
     except InvalidModel as error:
         raise InvalidModel(prefix + error.field, str(error).partition(": ")[2]) from None
-    limit = EVENT_BYTES if entity.deduplicated else entity.batch_bytes
+    limit = EVENT_BYTES if entity.deduplicated else entity.batch_bytes - len(b"[]")
     if len(body) > limit:
         where = prefix.rstrip(".") or entity.name
         raise InvalidModel(where, f"is {len(body)} bytes as JSON; the API takes at most {limit}")
