@@ -3,6 +3,7 @@
 MoesifError
  ├── ConfigurationError    a setting is missing, unknown or of the wrong type; names the key and the fix
  ├── InvalidModel          a model cannot be sent as it is; names the field
+ ├── InvalidPayload        an answer that cannot be read as config or rules; the last good one stays in force
  ├── TransportError        no complete answer: connect, read, time-out, deadline
  └── APIError              an answer that is not a success; has status, request id and body
       ├── AuthenticationError   401: wrong application id or management key, or a missing scope
@@ -37,6 +38,10 @@ class InvalidModel(MoesifError, ValueError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"{field}: {message}")
         self.field = field
+
+
+class InvalidPayload(MoesifError, ValueError):
+    """A config or rules document that is not the JSON it should be, as a whole."""
 
 
 class TransportError(MoesifError):
