@@ -1,0 +1,160 @@
+"""How many of the events are kept: percent by user, by company, by what the request looks like, and for all.
+
+Reference, "Config": ``sample_rate``, ``user_sample_rate``, ``company_sample_rate`` and ``regex_config``. The rate is
+the least of the entity's and the first matching regex entry's, else the general one, else 100. Rates are percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .conditions import Condition, ConditionCompiler, Matcher, Problems, Subject
+from .entities import NO_ENTITIES, Entities
+
+WEIGHT_LIMIT = 2**31 - 1
+"""The largest weight; a rate that asks for more would not fit the collector's integer."""
+
+
+def weight(rate: float) -> int:
+    """Return how many requests a kept event stands for at a rate in percent: ``floor(100 / rate)``, and 1 at 0."""
+    return 1 if rate <= 0 else int(min(100 / rate, WEIGHT_LIMIT))
+
+
+def keep(rate: float, draw: float) -> bool:
+    """Return whether a request is kept at a rate in percent, given a number drawn evenly from [0, 1)."""
+    return draw * 100 < rate
+
+
+def wrong_rate(value: object) -> str | None:
+    """Return what is wrong with a rate, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return f"the rate is {type(value).__name__}, not a number"
+    return None if 0 <= value <= 100 else f"the rate {value} is not between 0 and 100"
+
+
+@dataclass(frozen=True, slots=True)
+class RegexRate:
+    """One entry of the config's regex_config: the rate where all conditions match."""
+
+    rate: float
+    mask: int
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """The compiled sampling of one config. No dice: ``keep`` takes the draw."""
+
+    sample_rate: float = 100
+    users: Entities = NO_ENTITIES
+    companies: Entities = NO_ENTITIES
+    regex: tuple[RegexRate, ...] = ()
+    matcher: Matcher = field(default_factory=Matcher)
+
+    trivial: bool = field(init=False, default=False)
+    """Whether every event is kept whatever the request, so that nothing needs to be asked."""
+
+    def __post_init__(self) -> None:
+        trivial = self.sample_rate == 100 and not self.regex and not self.users and not self.companies
+        object.__setattr__(self, "trivial", trivial)
+
+    @property
+    def reads_body(self) -> bool:
+        """Return whether some condition reads the request's body."""
+        return self.matcher.reads_body
+
+    def rate(self, subject: Subject, user_id: str | None, company_id: str | None) -> float:
+        """Return the rate of a finished request, in percent."""
+        entity = self.entity_rate(user_id, company_id)
+        regex = self.regex_rate(subject)
+        if entity is None:
+            return self.sample_rate if regex is None else regex
+        return entity if regex is None else min(entity, regex)
+
+    def rate_before(self, subject: Subject, user_id: str | None, company_id: str | None) -> float | None:
+        """Return the rate that the request will have when that is certain before the application runs, else None.
+
+        An id that is given must be final; one that is not may still become known. So the entity's rate is certain when
+        the map that decides it is empty or its id is given, and the regex rate when no earlier entry may still match
+        by its response, nor by a body that was not given. Where they are not, a rate of 0 is still certain once one
+        of the two is 0: nothing is less.
+        """
+        regex = self._regex_before(subject)
+        entity = self._entity_before(user_id, company_id)
+        if regex == {0} or entity == {0}:
+            return 0
+        if len(regex) > 1 or entity is None:
+            return None
+        (one,) = regex
+        (other,) = entity
+        if one is None and other is None:
+            return self.sample_rate
+        return min(rate for rate in (one, other) if rate is not None)
+
+    def _regex_before(self, subject: Subject) -> set[float | None]:
+        """Return the rates that regex_config may come to; None stands for no match."""
+        if not self.regex:
+            return {None}
+        bits, later = self.matcher.match(subject), self.matcher.open_mask(subject)
+        possible: set[float | None] = set()
+        for entry in self.regex:
+            if (bits | later) & entry.mask == entry.mask:
+                possible.add(entry.rate)
+                if not entry.mask & later:
+                    return possible
+        return possible | {None}
+
+    def _entity_before(self, user_id: str | None, company_id: str | None) -> set[float | None] | None:
+        """Return the one rate that the entity has, in a set, {None} when it has none; None when that is open."""
+        user = self.users.get(user_id)
+        if user is not None:
+            return {user}
+        if self.users and not user_id:
+            return None
+        company = self.companies.get(company_id)
+        return None if company is None and self.companies and not company_id else {company}
+
+    def entity_rate(self, user_id: str | None, company_id: str | None) -> float | None:
+        """Return the user's rate, else the company's, else None."""
+        rate: float | None = self.users.get(user_id)
+        return self.companies.get(company_id) if rate is None else rate
+
+    def regex_rate(self, subject: Subject) -> float | None:
+        """Return the rate of the first entry whose conditions all match, or None."""
+        if not self.regex:
+            return None
+        bits = self.matcher.match(subject)
+        return next((entry.rate for entry in self.regex if bits & entry.mask == entry.mask), None)
+
+
+def compile_sampling(config: Mapping[str, Any], users: Entities, companies: Entities, problems: Problems) -> Sampling:
+    """Compile the sampling of a config document, whose maps of entities were read apart. Records what it skips."""
+    general = config.get("sample_rate")
+    if general is not None and (wrong := wrong_rate(general)):
+        problems.add("sample_rate", wrong)
+        general = None
+    compiler = ConditionCompiler(problems)
+    entries = config.get("regex_config")
+    if entries is not None and not isinstance(entries, list):
+        problems.add("regex_config", "is not a list")
+        entries = None
+    regex = [_regex_rate(entry, f"regex_config[{at}]", compiler, problems) for at, entry in enumerate(entries or ())]
+    return Sampling(
+        sample_rate=100 if general is None else general,
+        users=users,
+        companies=companies,
+        regex=tuple(entry for entry in regex if entry is not None),
+        matcher=compiler.matcher(),
+    )
+
+
+def _regex_rate(entry: object, where: str, compiler: ConditionCompiler, problems: Problems) -> RegexRate | None:
+    rate = entry.get("sample_rate") if isinstance(entry, dict) else None
+    if wrong := wrong_rate(rate):
+        problems.add(where, wrong)
+        return None
+    conditions = compiler.group(entry, where)
+    masks = compiler.masks([conditions])
+    return RegexRate(rate, masks[0], conditions) if masks else None  # type: ignore[arg-type]
