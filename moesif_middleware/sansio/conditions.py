@@ -306,7 +306,7 @@ class ConditionCompiler:
             if why is None:
                 good.append(condition)
             else:
-                self._refuse(condition, condition.path, f"{why}, so that the pattern {condition.pattern!r} never matches")
+                self._refuse(condition, condition.path, f"{why}, so the pattern {condition.pattern!r} never matches")
         return PatternSet(tuple(self._sets(good, options)))
 
     def _sets(
@@ -324,7 +324,7 @@ class ConditionCompiler:
             yield from self._sets(conditions[half:], options)
         else:
             condition = conditions[0]
-            self._refuse(condition, condition.path, f"too large, so that the pattern {condition.pattern!r} never matches")
+            self._refuse(condition, condition.path, f"too large, so the pattern {condition.pattern!r} never matches")
 
 
 def _options(*, case_sensitive: bool) -> re2.Options:

@@ -55,6 +55,10 @@ class RequestHead:
             self._headers = self._join()
         return self._headers
 
+    def header(self, name: str) -> str | None:
+        """Return one header by its lower-case name, without building the map of all."""
+        return self.headers.get(name)
+
     @property
     def path(self) -> str:
         """Return the decoded path with the mount point in front of it."""
@@ -136,6 +140,14 @@ class ScopeHead(RequestHead):
         """Return the query as it stood on the wire, without the question mark."""
         return self._query.decode("latin-1")
 
+    def header(self, name: str) -> str | None:
+        """Return the first header of this lower-case name."""
+        wanted = name.encode("ascii")
+        for key, value in self.raw_headers:
+            if key == wanted or (len(key) == len(wanted) and key.lower() == wanted):
+                return value.decode("latin-1")
+        return None
+
     def _join(self) -> dict[str, str]:
         return join_headers(self.raw_headers)
 
@@ -187,6 +199,11 @@ class EnvironHead(RequestHead):
     def query_string(self) -> str:
         """Return the query as it stood on the wire, without the question mark."""
         return self._query
+
+    def header(self, name: str) -> str | None:
+        """Return one header by its lower-case name."""
+        value = self._items.get("HTTP_" + name.upper().replace("-", "_"))
+        return None if value is None else str(value)
 
     def _join(self) -> dict[str, str]:
         headers: dict[str, str] = {}
@@ -258,6 +275,7 @@ class Exchange:
 
     __slots__ = (
         "blocked_by",
+        "bodies",
         "company_id",
         "direction",
         "ended",
@@ -265,6 +283,7 @@ class Exchange:
         "head",
         "keep",
         "metadata",
+        "outer",
         "request_body",
         "response_body",
         "response_headers",
@@ -301,9 +320,20 @@ class Exchange:
         self.transaction_header: str | None = None
         self.weight: int | None = None
         self.direction = "Incoming"
+        self.outer: Exchange | None = None
+        """The exchange of another application's middleware around this one."""
+        self.bodies = True
+        """False once it is known that bodies are not wanted."""
         self.keep = True
         """False once it is known that no event will be built: nothing more is captured."""
         self.skipped = False
+
+    def shed_bodies(self) -> None:
+        """Give the bodies up to save memory, and leave a note in the metadata that says so."""
+        if self.request_body is None and self.response_body is None:
+            return
+        self.request_body = self.response_body = None
+        self.metadata = {**(self.metadata or {}), "bodies_dropped": "memory"}
 
     @property
     def cost(self) -> int:
