@@ -197,7 +197,7 @@ def as_text(value: Any) -> str:
     """Return a bounded, encodable text for a value that JSON lacks."""
     try:
         text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
-    except Exception:  # noqa: BLE001  # whatever a stranger's __str__ raises, the event must not be lost for it
+    except Exception:  # whatever a stranger's __str__ raises, the event must not be lost for it
         text = f"<{type(value).__name__}>"
     return _SURROGATES.sub("\ufffd", text[:_MAX_TEXT])
 
@@ -233,7 +233,7 @@ class _Plain:
             if isinstance(value, Mapping):
                 return {_key(key): self.copy(inner, depth + 1) for key, inner in value.items() if self.room >= 0}
             return [self.copy(inner, depth + 1) for inner in value if self.room >= 0]
-        except Exception:  # noqa: BLE001  # a mapping of the user's own may fail at any step
+        except Exception:  # a mapping of the user's own may fail at any step
             return as_text(type(value).__name__)
 
 

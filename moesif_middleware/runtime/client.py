@@ -1,0 +1,537 @@
+"""Moesif, the one handle: adapters begin, decide and submit through it; applications update, flush, look at stats."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import httpx
+import orjson
+
+from ..errors import ConfigurationError, InvalidModel
+from ..models import Action, Company, Event, Subscription, User
+from ..sansio import events as wire
+from ..sansio.conditions import Subject
+from ..sansio.exchange import BodyBuffer, Exchange, RequestHead
+from ..sansio.governance import ALLOW, Allow, Block, Snapshot
+from ..sansio.identity import client_address, company_from, user_from_authorization
+from ..sansio.masking import compile_masking
+from ..sansio.sampling import keep, weight
+from ..settings import Hooks, Settings
+from . import hooks as hooks_module
+from .feed import Feed
+from .ledger import Ledger
+from .paths import compile_media_types, compile_paths, compile_statuses
+from .queue import VITAL, Entry, priority
+from .sinks import CollectorSink, Sink
+from .worker import SampledOut, Worker
+
+_log = logging.getLogger(__name__)
+
+
+class DroppedEvent(Exception):  # names what happened, and never leaves the worker
+    """An event that must not leave; ``reason`` is its key in the ledger."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Moesif:
+    """The one handle of an application id: what adapters and applications talk to. Safe from any thread.
+
+    ``Moesif()`` reads the environment, ``Moesif(application_id=...)`` and ``Moesif(Settings(...))`` say it in code. A
+    bad setting is said once in the log and switches the handle off, so that the application runs bare; with
+    ``strict=True`` it raises ConfigurationError. Nothing is started and nothing is sent before the first request.
+    """
+
+    def __init__(
+        self, settings: Settings | Mapping[str, Any] | None = None, *, sink: Sink | None = None, **options: Any
+    ) -> None:
+        self.problem: str | None = None
+        """Why this handle is switched off, when a setting is the reason."""
+        try:
+            if not isinstance(settings, Settings):
+                settings = Settings.load({**(settings or {}), **options})
+            elif options:
+                raise ConfigurationError(next(iter(options)), "goes into Settings(...), since that is what you pass")
+            self._configure(settings, sink)
+        except ConfigurationError as error:
+            if _wants_strict(settings, options):
+                raise
+            self.problem = str(error)
+            _log.error("moesif-middleware is off, the application runs without it: %s", error)
+            self._configure(Settings(enabled=False), sink)
+
+    def _configure(self, settings: Settings, sink: Sink | None) -> None:
+        self.settings = settings
+        self.enabled = settings.enabled
+        self.hooks: Hooks = settings.hooks
+        self.ledger, self.updates = Ledger(), Ledger()
+        self.errors: dict[str, int] = {}
+        """Failures that were contained, by where they happened."""
+        self._errors_said: set[str] = set()
+        masking = settings.masking
+        self._masker = compile_masking(
+            extra_names=masking.extra_names, off=masking.off, headers=masking.headers,
+            query=masking.query, body_paths=masking.body_paths, values=masking.values,
+        )  # fmt: skip
+        self._skips = compile_paths(settings.skip_paths)
+        self.keeps_status = compile_statuses(settings.capture_statuses)
+        self.keeps_media_type = compile_media_types(settings.capture_content_types)
+        self.body_limit = settings.body_bytes if settings.capture_body else 0
+        self._options = wire.BuildOptions(
+            api_version=settings.api_version, client_address=self._address, body_bytes=settings.body_bytes
+        )
+        self._draw = random.Random()  # noqa: S311  # sampling and correlation ids, no secrets
+        self._pid = os.getpid()
+        self.feed: Feed | None = Feed(settings) if sink is None else None
+        self._fixed: Snapshot | None = None
+        self.worker = Worker(
+            settings, sink or CollectorSink(settings), self._encode, self._ledger_of,
+            notice=self._notice, dropped=self._dropped,
+        )  # fmt: skip
+        self.hooks_before = any((self.hooks.identify_user, self.hooks.identify_company, self.hooks.get_session_token))
+        self.hooks_after = any((self.hooks.skip, self.hooks.get_metadata))
+        _open_handles.add(self)
+
+    @classmethod
+    def shared(cls, settings: Settings | Mapping[str, Any] | None = None, **options: Any) -> Moesif:
+        """Return the handle for these settings: the one that exists, or a new one."""
+        made = cls(settings, **options)
+        if made.problem is not None:
+            return made
+        with _shared_lock:
+            return _shared.setdefault(made.settings, made)
+
+    def __repr__(self) -> str:
+        """Show the settings, without secrets."""
+        return f"Moesif({self.settings!r})"
+
+    # What adapters call, in the order of a request
+
+    def start(self) -> None:
+        """Begin to fetch config and rules, in the background. The first request does it too."""
+        if self._pid != os.getpid():
+            self.forget()
+        if self.feed is not None and self.enabled:
+            self.feed.start()
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """Return the config and rules in force."""
+        if self._fixed is not None or self.feed is None:
+            return self._fixed or _EMPTY
+        return self.feed.snapshot
+
+    def use(self, snapshot: Snapshot | None) -> None:
+        """Use this snapshot whatever the collector says, for tests; None ends it."""
+        self._fixed = snapshot
+
+    @contextmanager
+    def redirected(self, sink: Sink) -> Iterator[None]:
+        """Send to ``sink`` and ask no collector for rules, for as long as the context lasts: for tests."""
+        saved = self.worker.sink, self.feed, self._fixed, self.enabled
+        self.worker.sink, self.feed, self.enabled = sink, None, True
+        try:
+            yield
+        finally:
+            self.flush()
+            self.worker.sink, self.feed, self._fixed, self.enabled = saved
+
+    def begin(self, head: RequestHead) -> Exchange:
+        """Return the exchange for a request that starts now."""
+        if self._pid != os.getpid():
+            self.forget()
+        feed = self.feed
+        if feed is not None and not feed.started:
+            feed.start()
+        exchange = Exchange(head, time.time())
+        exchange.bodies = self.body_limit > 0
+        if self._skips(head.path):
+            exchange.skipped = True
+        return exchange
+
+    def subject(self, exchange: Exchange, *, with_body: bool) -> Subject:
+        """Return the exchange as rules read it, with its JSON body when that is known by now."""
+        return Subject(
+            exchange.head,
+            ip_address=lambda: self._address(exchange.head),
+            body=(lambda: json_body(exchange)) if with_body else None,
+            status=exchange.status,
+        )
+
+    def identify_defaults(self, exchange: Exchange) -> None:
+        """Fill in what no hook said: the user of the credentials, the company of a header or claim."""
+        settings, headers = self.settings, exchange.head.headers
+        if exchange.user_id is None:
+            exchange.user_id = user_from_authorization(
+                headers, settings.authorization_header, settings.authorization_user_id_field
+            )
+        if exchange.company_id is None and (settings.company_id_header or settings.company_id_claim):
+            exchange.company_id = company_from(
+                headers, settings.company_id_header, settings.company_id_claim, settings.authorization_header
+            )
+
+    @property
+    def reads_body(self) -> bool:
+        """Return whether some loaded rule reads the body, so that it has to be read ahead."""
+        return self.settings.governance != "off" and self.snapshot.rules.reads_body
+
+    def decide(self, exchange: Exchange) -> Allow | Block:
+        """Return what the rules say, and whether the event is wanted when that is known. Never raises: fails open."""
+        snapshot = self.snapshot
+        if snapshot.idle:
+            return ALLOW
+        try:
+            self.identify_defaults(exchange)
+            subject = self.subject(exchange, with_body=self.reads_body)
+            decision = self._govern(snapshot, subject, exchange)
+            rate = snapshot.sampling.rate_before(subject, exchange.user_id, exchange.company_id)
+            if rate is not None:
+                self._sample(exchange, rate)
+        except Exception as error:  # fail open: rules must not break the application
+            self.failed("governance", error)
+            return ALLOW
+        return decision
+
+    def _govern(self, snapshot: Snapshot, subject: Subject, exchange: Exchange) -> Allow | Block:
+        mode = self.settings.governance
+        if mode == "off":
+            return ALLOW
+        decision = snapshot.rules.decide(subject, exchange.user_id, exchange.company_id, snapshot.entities)
+        if isinstance(decision, Block):
+            if mode == "shadow":
+                exchange.shadow = {"blocked_by": decision.rule_id, "status": decision.status}
+                return ALLOW
+            exchange.blocked_by = decision.rule_id
+        return ALLOW if mode == "shadow" else decision
+
+    def _sample(self, exchange: Exchange, rate: float) -> None:
+        exchange.weight = weight(rate)
+        exchange.keep = keep(rate, self._draw.random())
+
+    def correlate(self, exchange: Exchange) -> None:
+        """Give the exchange its X-Moesif-Transaction-Id: the request's own when it is a sane one, else a new one."""
+        if not self.settings.transaction_header:
+            return
+        given = exchange.head.header("x-moesif-transaction-id")
+        # It goes back out in a header of the response, so nothing but a plain word is taken over.
+        sane = given and len(given) <= 128 and given.isascii() and given.replace("-", "").replace("_", "").isalnum()
+        exchange.transaction_header = given if sane else self.new_transaction_id()
+
+    def request_buffer(self, exchange: Exchange) -> BodyBuffer | None:
+        """Return a buffer for the request's body, when it is to be kept. Asked at its first byte."""
+        wanted = exchange.keep and exchange.bodies and not exchange.skipped
+        types = self.keeps_media_type
+        if not wanted or (types is not None and not types(exchange.head.header("content-type") or "")):
+            return None
+        exchange.request_body = BodyBuffer(self.body_limit)
+        return exchange.request_body
+
+    def response_buffer(self, exchange: Exchange) -> BodyBuffer | None:
+        """Return a buffer for the response's body, when it is to be kept. Asked when the response starts."""
+        statuses, types = self.keeps_status, self.keeps_media_type
+        if not (exchange.keep and exchange.bodies and not exchange.skipped):
+            return None
+        if statuses is not None and not statuses(exchange.status or 0):
+            exchange.bodies = False
+            exchange.request_body = None
+            return None
+        if types is not None and not types(wire.join_pairs(exchange.response_headers).get("content-type", "")):
+            return None
+        exchange.response_body = BodyBuffer(self.body_limit)
+        return exchange.response_body
+
+    def view(self, exchange: Exchange) -> hooks_module.ResponseView:
+        """Return the response as hooks see it."""
+        kept = exchange.response_body
+        headers = httpx.Headers(list(exchange.response_headers))
+        return hooks_module.ResponseView(exchange.status, headers, kept.getvalue() if kept is not None else b"")
+
+    def new_transaction_id(self) -> str:
+        """Return a random UUID (version 4) as text."""
+        number = self._draw.getrandbits(128)
+        number = (number & ~(0xF << 76) | (0x4 << 76)) & ~(0x3 << 62) | (0x2 << 62)
+        text = f"{number:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def submit(self, exchange: Exchange) -> None:
+        """Take a finished exchange: count it, and queue it unless it is skipped or sampled out. Never raises."""
+        try:
+            exchange.ended = exchange.ended or time.time()
+            exchange.outer = None
+            if exchange.skipped:
+                self.ledger.capture("skipped")
+            elif not self._wanted(exchange):
+                self.ledger.capture("sampled_out")
+            else:
+                self.worker.put("events", exchange, exchange.cost, priority(exchange))
+        except Exception as error:  # an error of ours must not reach the application
+            self.failed("submit", error)
+            self.ledger.capture("dropped", "internal_error")
+
+    def _wanted(self, exchange: Exchange) -> bool:
+        """Return whether the event is kept, or may be: the worker decides where a condition reads the body."""
+        if exchange.weight is None:
+            sampling = self.snapshot.sampling
+            if sampling.trivial:
+                exchange.weight = 1
+            elif not sampling.reads_body:
+                self._sample_finally(exchange)
+        return exchange.keep
+
+    def _sample_finally(self, exchange: Exchange) -> None:
+        self.identify_defaults(exchange)
+        subject = self.subject(exchange, with_body=True)
+        rate = self.snapshot.sampling.rate(subject, exchange.user_id, exchange.company_id)
+        self._sample(exchange, rate)
+
+    def failed(self, where: str, error: Exception) -> None:
+        """Count a contained failure, and say it once for each place."""
+        self.errors[where] = self.errors.get(where, 0) + 1
+        if where not in self._errors_said:
+            self._errors_said.add(where)
+            _log.warning("%s failed and was contained; said once: %r", where, error)
+
+    # What applications call
+
+    def update_user(self, user: User | Mapping[str, Any]) -> None:
+        """Queue an upsert of a user. Raises InvalidModel, which names the field; never blocks."""
+        self._update("users", User, "user_id", user)
+
+    def update_users(self, users: Iterable[User | Mapping[str, Any]]) -> None:
+        """Queue upserts of users."""
+        for user in users:
+            self.update_user(user)
+
+    def update_company(self, company: Company | Mapping[str, Any]) -> None:
+        """Queue an upsert of a company. Raises InvalidModel, which names the field; never blocks."""
+        self._update("companies", Company, "company_id", company)
+
+    def update_companies(self, companies: Iterable[Company | Mapping[str, Any]]) -> None:
+        """Queue upserts of companies."""
+        for company in companies:
+            self.update_company(company)
+
+    def update_subscription(self, subscription: Subscription | Mapping[str, Any]) -> None:
+        """Queue an upsert of a subscription. Raises InvalidModel, which names the field; never blocks."""
+        self._update("subscriptions", Subscription, "subscription_id", subscription)
+
+    def update_subscriptions(self, subscriptions: Iterable[Subscription | Mapping[str, Any]]) -> None:
+        """Queue upserts of subscriptions."""
+        for subscription in subscriptions:
+            self.update_subscription(subscription)
+
+    def track(
+        self,
+        action_name: str,
+        *,
+        user_id: str | None = None,
+        company_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        uri: str | None = None,
+        session_token: str | None = None,
+    ) -> None:
+        """Queue an action, such as ``Signed Up``. Raises InvalidModel without a name; never blocks."""
+        action = Action(
+            action_name,
+            request={"uri": uri, "time": time.time()} if uri else None,
+            user_id=user_id,
+            company_id=company_id,
+            session_token=session_token,
+            transaction_id=self.new_transaction_id(),
+            metadata=dict(metadata) if metadata else None,
+        )
+        self._update("actions", Action, "action_name", action)
+
+    def _update(self, kind: str, model: type[Any], key: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            value = model.from_wire(dict(value))
+        if not isinstance(value, model):
+            raise InvalidModel(kind, f"must be {model.__name__} or a mapping of its fields, not {type(value).__name__}")
+        if not isinstance(getattr(value, key), str) or not getattr(value, key):
+            raise InvalidModel(key, "is missing; it must be a string that is not empty")
+        if self._pid != os.getpid():
+            self.forget()
+        if self.enabled:
+            self.worker.put(kind, value, 1024, VITAL)
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Deliver everything now. Returns whether all was settled within ``timeout`` seconds (shutdown_timeout)."""
+        if self._pid != os.getpid():
+            self.forget()
+        return self.worker.flush(self.settings.shutdown_timeout if timeout is None else timeout)
+
+    async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the same meaning as flush()
+        """Deliver everything now without blocking the event loop; as flush()."""
+        left = self.settings.shutdown_timeout if timeout is None else timeout
+        deadline = time.monotonic() + left
+        self.worker.start()
+        self.worker.request_flush()
+        while not self.worker.drained:
+            if time.monotonic() >= deadline:
+                return False
+            await anyio.sleep(0.005)
+        return True
+
+    def close(self, timeout: float | None = None) -> None:
+        """Flush within ``timeout`` seconds (shutdown_timeout), count what is left as dropped, and end. Final."""
+        if self._pid != os.getpid():
+            self.forget()
+        if self.worker.closed:
+            return
+        if self.feed is not None:
+            self.feed.stop()
+        self.worker.close(self.settings.shutdown_timeout if timeout is None else timeout)
+        with _shared_lock:
+            _shared.pop(self.settings, None)
+        counts = self.ledger.snapshot()
+        lost = sum(counts["dropped"].values())
+        if counts["captured"]:
+            level = logging.WARNING if lost else logging.INFO
+            _log.log(level, "moesif-middleware ends: %s", _in_words(counts))
+
+    def stats(self) -> dict[str, Any]:
+        """Return the ledger: captured = delivered + queued + spooled + sampled_out + skipped + dropped by reason.
+
+        ``updates`` is the same of users, companies, subscriptions and actions; ``errors`` counts contained failures by
+        place; ``collector`` says how the collector is.
+        """
+        health, feed = self.worker.health, self.feed
+        return {
+            **self.ledger.snapshot(),
+            "updates": self.updates.snapshot(),
+            "errors": dict(self.errors),
+            "collector": {
+                "healthy": not health.ill,
+                "reason": health.reason,
+                "config_fetches": feed.fetches if feed is not None else 0,
+                "queued_bytes": self.worker.queue.bytes,
+            },
+            "problem": self.problem,
+        }
+
+    # On the delivery thread
+
+    def _ledger_of(self, kind: str) -> Ledger:
+        return self.ledger if kind == "events" else self.updates
+
+    def _encode(self, entry: Entry) -> bytes:
+        if entry.kind != "events":
+            return orjson.dumps(entry.payload.to_wire(), default=str)
+        exchange: Exchange = entry.payload
+        self.identify_defaults(exchange)
+        if exchange.weight is None:
+            self._sample_finally(exchange)
+            if not exchange.keep:
+                raise SampledOut
+        event = wire.build(exchange, self._options, transaction_id=self.new_transaction_id())
+        hook = self.hooks.mask_event
+        try:
+            event = wire.finish(self._masker.event(event), parsed=hook is not None)
+            if hook is not None:
+                event = self._mask(hook, event)
+        except Exception as error:
+            # What could not be masked does not leave.
+            self.failed("mask_event" if hook is not None else "masking", error)
+            raise DroppedEvent("mask_failed") from error
+        return wire.encode(event)
+
+    def _mask(self, hook: Callable[[Event], Any], event: Event) -> Event:
+        found = hook(event)
+        if isinstance(found, Awaitable):
+            found = hooks_module.resolve(found)
+        if found is None:
+            return event
+        if not isinstance(found, Event):
+            raise TypeError(f"mask_event must return the event or None, not {type(found).__name__}")
+        return found
+
+    def _address(self, head: RequestHead) -> str | None:
+        return client_address(head.headers, head.peer, self.settings.trusted_proxies)
+
+    def _notice(self, answer: Any) -> None:
+        if self.settings.debug:
+            _log.debug("the collector answered %d", answer.status)
+        if self.feed is not None:
+            self.feed.notice(answer)
+
+    def _dropped(self, reason: str, count: int) -> None:
+        hook = self.hooks.on_drop
+        if hook is None:
+            return
+        try:
+            hook(reason, count)
+        except Exception as error:  # the hook's failure is counted and stays here
+            self.failed("on_drop", error)
+
+    def forget(self) -> None:
+        """Begin anew in a forked child: empty queue and ledger, own connections, threads and dice."""
+        self._pid = os.getpid()
+        self._draw = random.Random()  # noqa: S311  # sampling and correlation ids, no secrets
+        self.ledger.forget()
+        self.updates.forget()
+        self.worker.forget()
+        if self.feed is not None:
+            self.feed.forget()
+
+
+def json_body(exchange: Exchange) -> Any:
+    """Return the request's body as JSON, None when it is none or was cut."""
+    body = exchange.request_body
+    if body is None or body.truncated:
+        return None
+    try:
+        return orjson.loads(body.getvalue())
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _wants_strict(settings: object, options: Mapping[str, Any]) -> bool:
+    given: dict[str, Any] = {**(settings if isinstance(settings, Mapping) else {}), **options}
+    named = {str(key).lower(): value for key, value in given.items()}
+    return str(named.get("strict", os.environ.get("MOESIF_STRICT", ""))).lower() in {"true", "1", "yes", "on"}
+
+
+def _in_words(counts: dict[str, Any]) -> str:
+    parts = [f"{counts[name]} {name.replace('_', ' ')}" for name in ("captured", "delivered", "spooled")]
+    parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("sampled_out", "skipped") if counts[name]]
+    parts += [f"{count} dropped ({reason})" for reason, count in sorted(counts["dropped"].items())]
+    return ", ".join(parts)
+
+
+_EMPTY = Snapshot()
+_shared: dict[Settings, Moesif] = {}
+_shared_lock = threading.Lock()
+_open_handles: weakref.WeakSet[Moesif] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    for handle in tuple(_open_handles):
+        handle.close()
+
+
+def _forget_all() -> None:
+    global _shared_lock  # the parent may have held it at the fork
+    _shared_lock = threading.Lock()
+    for handle in tuple(_open_handles):
+        handle.forget()
+
+
+# Threading's own hook runs before the interpreter refuses new threads and sockets, and it is the only one that some
+# servers reach; atexit is the public one. close() does its work once.
+if hasattr(threading, "_register_atexit"):
+    threading._register_atexit(_close_all)  # noqa: SLF001  # no public door to this moment
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,48 @@
+"""What runs inside a request can say about it, from anywhere: identify, add_metadata, skip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from ..sansio.exchange import Exchange
+from .hooks import as_id
+
+current: ContextVar[Exchange | None] = ContextVar("moesif_exchange", default=None)
+"""The exchange that runs now; with two middlewares of two applications, the inner one, which knows the outer."""
+
+
+def identify(user_id: object = None, company_id: object = None, session_token: object = None) -> bool:
+    """Say whose the current request is. Returns False outside a request, and then does nothing.
+
+    What is said here wins over hooks and defaults. Governance has decided by then; the event and its sampling use it.
+    """
+    exchange = current.get()
+    found = exchange is not None
+    while exchange is not None:
+        exchange.user_id = as_id(user_id) or exchange.user_id
+        exchange.company_id = as_id(company_id) or exchange.company_id
+        exchange.session_token = as_id(session_token) or exchange.session_token
+        exchange = exchange.outer
+    return found
+
+
+def add_metadata(metadata: Mapping[str, Any] | None = None, /, **more: Any) -> bool:
+    """Add to the metadata of the current request's event. Returns False outside a request."""
+    exchange = current.get()
+    found = exchange is not None
+    while exchange is not None:
+        exchange.metadata = {**(exchange.metadata or {}), **(metadata or {}), **more}
+        exchange = exchange.outer
+    return found
+
+
+def skip() -> bool:
+    """Make no event of the current request. Returns False outside a request."""
+    exchange = current.get()
+    found = exchange is not None
+    while exchange is not None:
+        exchange.skipped = True
+        exchange = exchange.outer
+    return found

@@ -1,0 +1,162 @@
+"""Config and rules of the application, fetched in the background and swapped as one immutable snapshot.
+
+Wire facts: reference, "Config" and "Rules". Both are asked for at the start, every ``refresh_interval`` with jitter,
+and when a tag that came with an answer to events is none of the last two seen: collectors behind one balancer may
+differ for a while, and flapping tags must not make a fetch of every answer.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..errors import MoesifError, TransportError
+from ..sansio.governance import EMPTY, Snapshot, compile_config, compile_rules
+from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer
+from ..settings import Settings
+from .sinks import Transport
+
+_log = logging.getLogger(__name__)
+
+MAX_DOCUMENT = 16 * 1024 * 1024
+"""Bytes read of one config or rules answer."""
+LEAST_INTERVAL = 10.0
+"""Seconds between two fetches that tags ask for."""
+
+
+@dataclass(slots=True)
+class _Document:
+    """One of the two, as it was last seen."""
+
+    path: str
+    tag_header: str
+    etag: str | None = None
+    tags: deque[str] = field(default_factory=lambda: deque(maxlen=2))
+
+
+class Feed:
+    """Keeps ``snapshot`` fresh on a daemon thread of its own, so that a hanging delivery does not stale the rules."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
+        self.snapshot: Snapshot = EMPTY
+        self._reset()
+
+    def _reset(self) -> None:
+        self._transport = Transport(self._settings)
+        self._documents = {
+            "config": _Document("/v1/config", CONFIG_TAG_HEADER.lower()),
+            "rules": _Document("/v1/rules", RULES_TAG_HEADER.lower()),
+        }
+        self._thread: threading.Thread | None = None
+        self._starting = threading.RLock()
+        self._wake = threading.Event()
+        self._stopped = False
+        self._asked = False
+        self._next = 0.0
+        self._last = -LEAST_INTERVAL
+        self._failing = ""
+        self.fetches = 0
+        """Rounds so far, failed ones too."""
+
+    def start(self) -> None:
+        """Start fetching unless that has begun. Never waits."""
+        with self._starting:
+            if self._thread is not None or self._stopped:
+                return
+            thread = threading.Thread(target=self._run, name="moesif-feed", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:
+                _log.debug("no thread can be started now: %s", error)
+                return
+            self._thread = thread
+
+    @property
+    def started(self) -> bool:
+        """Return whether the thread was started in this process."""
+        return self._thread is not None
+
+    def notice(self, answer: Answer) -> None:
+        """Look at the tags of an answer to events; a new one asks for a fetch."""
+        for name, tag in (("config", answer.config_tag), ("rules", answer.rules_tag)):
+            tags = self._documents[name].tags
+            # Before the first fetch there is nothing to compare with, and it is under way anyway.
+            if tag and self.fetches and tag not in tags:
+                tags.append(tag)
+                self._asked = True
+                self._wake.set()
+
+    def stop(self) -> None:
+        """Stop fetching; the last snapshot stays."""
+        self._stopped = True
+        self._wake.set()
+
+    def forget(self) -> None:
+        """Begin anew in a forked child, with the snapshot that the parent had."""
+        self._transport.abandon()
+        self._reset()
+
+    def _run(self) -> None:
+        jitter = random.Random()  # noqa: S311  # spreads a fleet's requests
+        while not self._stopped:
+            now = self._clock()
+            due = min(self._next, self._last + LEAST_INTERVAL) if self._asked else self._next
+            if now < due:
+                self._wake.wait(due - now)
+                self._wake.clear()
+                continue
+            self._asked, self._last = False, now
+            self.refresh()
+            self._next = self._clock() + self._settings.refresh_interval * (0.9 + 0.2 * jitter.random())
+        self._transport.close()
+
+    def refresh(self) -> bool:
+        """Fetch both now, on the calling thread; return whether both answered. A failure keeps the last good copy."""
+        failure = ""
+        for name, document in self._documents.items():
+            try:
+                self._fetch(name, document)
+            except MoesifError as error:
+                failure = f"{document.path}: {error}"
+            except Exception:
+                # A document that breaks the compiler must not end the refreshing.
+                _log.exception("%s cannot be used; the last good one stays", document.path)
+                failure = document.path
+        self.fetches += 1
+        if failure and not self._failing:
+            _log.warning("config and rules cannot be refreshed, the last good ones stay: %s", failure)
+        elif self._failing and not failure:
+            _log.warning("config and rules are refreshed again")
+        self._failing = failure
+        return not failure
+
+    def _fetch(self, name: str, document: _Document) -> None:
+        headers = {"Accept-Encoding": "identity"}
+        if document.etag:
+            headers["If-None-Match"] = document.etag
+        status, answered, body = self._transport.request(
+            "GET", document.path, headers, None, self._settings.request_timeout, MAX_DOCUMENT
+        )
+        self._note_tags(answered)
+        if status == 304:
+            return
+        if status != 200:
+            raise TransportError(f"HTTP {status}")
+        if name == "config":
+            self.snapshot = self.snapshot.with_config(compile_config(body))
+        else:
+            self.snapshot = self.snapshot.with_rules(compile_rules(body))
+        # Kept only now: a document that could not be used is to come again in full.
+        document.etag = answered.get("etag") or answered.get(document.tag_header)
+
+    def _note_tags(self, headers: Mapping[str, str]) -> None:
+        for document in self._documents.values():
+            tag = headers.get(document.tag_header)
+            if tag and tag not in document.tags:
+                document.tags.append(tag)

@@ -1,0 +1,126 @@
+"""Runs the user's hooks: sync or async, each at most once a request, contained when it raises.
+
+The steps are written once, as generators that yield what has to be awaited; ``run`` drives them where nothing can be
+awaited (WSGI), ``arun`` where it can (ASGI).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..sansio.exchange import Exchange
+from ..settings import Hooks
+
+Steps = Generator[Awaitable[Any], Any, None]
+Failed = Callable[[str, Exception], None]
+
+
+@dataclass(slots=True)
+class ResponseView:
+    """The response as hooks see it, the same under every framework."""
+
+    status_code: int | None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    """What was kept of it; at most the capture limit."""
+
+
+def as_id(value: Any) -> str | None:
+    """Return an id as the wire wants it: text, or None for nothing."""
+    if value is None or value == "" or isinstance(value, bool):
+        return None
+    return value if type(value) is str else str(value)
+
+
+def _call(name: str, hook: Callable[..., Any], arguments: tuple[Any, ...], failed: Failed) -> Generator[Any, Any, Any]:
+    """Call one hook and return its value, None when it raised."""
+    try:
+        value = hook(*arguments)
+        if inspect.isawaitable(value):
+            value = yield value
+    except Exception as error:  # whatever a hook raises is counted and stays here
+        failed(name, error)
+        return None
+    return value
+
+
+def before(hooks: Hooks, exchange: Exchange, request: Any, failed: Failed) -> Steps:
+    """Identify the exchange, before the application runs."""
+    for name, target in (
+        ("identify_user", "user_id"),
+        ("identify_company", "company_id"),
+        ("get_session_token", "session_token"),
+    ):
+        hook = getattr(hooks, name)
+        if hook is None:
+            continue
+        value = yield from _call(name, hook, (request,), failed)
+        try:
+            found = as_id(value)
+        except Exception as error:  # an id whose __str__ raises is the hook's failure too
+            failed(name, error)
+            continue
+        if found is not None:
+            setattr(exchange, target, found)
+
+
+def after(hooks: Hooks, exchange: Exchange, request: Any, response: Any, failed: Failed) -> Steps:
+    """Ask for metadata and whether to skip, after the response."""
+    if hooks.skip is not None:
+        exchange.skipped = bool((yield from _call("skip", hooks.skip, (request, response), failed)))
+    if hooks.get_metadata is not None and not exchange.skipped:
+        value = yield from _call("get_metadata", hooks.get_metadata, (request, response), failed)
+        if isinstance(value, Mapping):
+            exchange.metadata = {**(exchange.metadata or {}), **value}
+        elif value is not None:
+            failed("get_metadata", TypeError(f"must return a mapping or None, not {type(value).__name__}"))
+
+
+def run(steps: Steps) -> None:
+    """Drive the steps where nothing can be awaited: an async hook gets an event loop of its own."""
+    try:
+        awaitable = next(steps)
+        while True:
+            try:
+                value = resolve(awaitable)
+            except Exception as error:  # handed to the step that asked for it
+                awaitable = steps.throw(error)
+            else:
+                awaitable = steps.send(value)
+    except StopIteration:
+        return
+
+
+async def arun(steps: Steps) -> None:
+    """Drive the steps on the running event loop."""
+    try:
+        awaitable = next(steps)
+        while True:
+            try:
+                value = await awaitable
+            except Exception as error:  # handed to the step that asked for it
+                awaitable = steps.throw(error)
+            else:
+                awaitable = steps.send(value)
+    except StopIteration:
+        return
+
+
+def resolve(awaitable: Awaitable[Any]) -> Any:
+    """Return what an awaitable gives, on an event loop made for it. Raises RuntimeError inside a running one."""
+
+    async def wait() -> Any:
+        return await awaitable
+
+    waiting = wait()
+    try:
+        return asyncio.run(waiting)
+    finally:
+        waiting.close()
+        close = getattr(awaitable, "close", None)
+        if close is not None:
+            close()

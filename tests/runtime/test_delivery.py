@@ -1,0 +1,382 @@
+"""Delivery against a real HTTP server with faults: what is kept, what is dropped, and a ledger that always adds up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from moesif_middleware import MemorySink, Moesif, Settings
+from moesif_middleware.runtime import worker as worker_module
+from moesif_middleware.runtime.ledger import balance
+from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
+from tests.faults import FaultServer, Reply, Request, drip, endless, garbage, hang, reset
+
+
+def exchange(path: str = "/items/1", status: int = 200, body: bytes = b'{"a":1}') -> Exchange:
+    """Return a finished exchange."""
+    scope = {"method": "GET", "path": path, "query_string": b"", "scheme": "http", "client": ("10.0.0.1", 1)}
+    found = Exchange(ScopeHead(scope, [(b"host", b"api.example.com")]), time.time())
+    found.status = status
+    found.response_headers = [(b"content-type", b"application/json")]
+    found.response_body = BodyBuffer(100_000)
+    found.response_body.feed(body)
+    return found
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    """A collector that accepts everything until a test says otherwise."""
+    made = FaultServer().start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def make(server: FaultServer) -> Iterator[Callable[..., Moesif]]:
+    """Make handles for the server; quick to send, and closed at the end with the sum checked."""
+    handles: list[Moesif] = []
+
+    def build(**options: Any) -> Moesif:
+        quick = {"flush_interval": 0.02, "shutdown_timeout": 3.0, "read_timeout": 0.5, "request_timeout": 1.0}
+        handle = Moesif(Settings(application_id="test-app", base_uri=server.url, **{**quick, **options}))
+        # Back-offs of a test take a tenth of what the dice say.
+        handle.worker._draw = lambda: 0.02
+        handles.append(handle)
+        return handle
+
+    yield build
+    for handle in handles:
+        handle.close(0.2)
+        assert balance(handle.stats()) == 0
+        assert handle.stats()["queued"] == 0
+
+
+def submit(moesif: Moesif, count: int = 1, **options: Any) -> None:
+    """Submit exchanges."""
+    for _ in range(count):
+        moesif.submit(exchange(**options))
+
+
+def test_an_event_arrives_with_the_application_id_and_gzip(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """The wire: path, headers and an array of events."""
+    moesif = make()
+    submit(moesif, 30)
+    assert moesif.flush(5)
+    post = server.posts[0]
+    assert post.path == "/v1/events/batch"
+    assert post.headers["x-moesif-application-id"] == "test-app"
+    assert post.headers["content-encoding"] == "gzip"
+    assert {event["request"]["uri"] for event in post.json} == {"http://api.example.com/items/1"}
+    assert moesif.stats()["delivered"] == 30
+    assert len(server.stored) == 30
+
+
+def test_batches_are_bounded_by_count_and_bytes(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """No request to the collector is larger than the settings say."""
+    moesif = make(batch_events=10, batch_bytes=65_536, flush_interval=0.3)
+    submit(moesif, 25)
+    submit(moesif, 4, body=b'"' + b"x" * 40_000 + b'"')
+    assert moesif.flush(5)
+    assert max(len(post.json) for post in server.posts) <= 10
+    assert len(server.stored) == 29
+
+
+def test_events_that_wait_are_sent_after_the_interval(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """Nobody has to flush."""
+    moesif = make(flush_interval=0.05)
+    submit(moesif)
+    end = time.monotonic() + 5
+    while not server.stored and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(server.stored) == 1
+
+
+def test_a_kept_connection_is_used_again(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """Many batches, one connection."""
+    moesif = make()
+    for _ in range(5):
+        submit(moesif)
+        assert moesif.flush(5)
+    transport = moesif.worker.sink._transport  # type: ignore[attr-defined]
+    assert len(server.posts) == 5
+    assert transport._client is not None
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_transient_answers_are_retried_until_they_clear(
+    server: FaultServer, make: Callable[..., Moesif], status: int
+) -> None:
+    """Every event arrives once in the end, with the id that it had in the first try."""
+    answers = iter([Reply(status), Reply(status)])
+    server.script = lambda request: next(answers, Reply())
+    moesif = make()
+    submit(moesif, 3)
+    assert moesif.flush(5)
+    assert len(server.posts) == 3
+    ids = [[event["transaction_id"] for event in post.json] for post in server.posts]
+    assert ids[0] == ids[1] == ids[2]
+    assert (len(server.stored), server.accepted) == (3, 3)
+
+
+FAULTS: dict[str, Callable[[], Reply]] = {
+    "hangs": lambda: Reply(raw=hang(3)),
+    "drips": lambda: Reply(raw=drip(3)),
+    "never ends": lambda: Reply(raw=endless),
+    "resets": lambda: Reply(raw=reset),
+    "sends garbage": lambda: Reply(raw=garbage),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_broken_answer_costs_a_retry_and_no_event(
+    server: FaultServer, make: Callable[..., Moesif], fault: str
+) -> None:
+    """Time-outs hold for the whole request, an answer has a bound, and the batch goes again."""
+    broken = iter([FAULTS[fault](), FAULTS[fault]()])
+    server.script = lambda request: next(broken, Reply())
+    moesif = make(read_timeout=0.3, request_timeout=0.5)
+    submit(moesif, 3)
+    started = time.monotonic()
+    assert moesif.flush(8)
+    assert time.monotonic() - started < 5
+    assert len(server.stored) == 3
+
+
+def test_a_collector_that_refuses_connections_gets_the_events_when_it_is_back(
+    server: FaultServer, make: Callable[..., Moesif], caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line in the log when it goes, one when it comes back."""
+    moesif = make()
+    server.stop()
+    with caplog.at_level(logging.WARNING, logger="moesif_middleware"):
+        submit(moesif, 5)
+        assert not moesif.flush(0.4)
+        assert moesif.stats()["queued"] == 5
+        server.start()
+        assert moesif.flush(5)
+    assert len(server.stored) == 5
+    words = [record.getMessage() for record in caplog.records if record.name.endswith("worker")]
+    assert [word[:46] for word in words] == [
+        "the collector does not take events now, they w",
+        "the collector takes events again, after 0 s",
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 413])
+def test_one_poison_event_is_found_and_the_rest_is_delivered(
+    server: FaultServer, make: Callable[..., Moesif], status: int
+) -> None:
+    """The batch is halved until the bad one is alone; it is dropped with the status as the reason."""
+
+    def refuse(request: Request) -> Reply:
+        bad = any("poison" in event["request"]["uri"] for event in request.json)
+        return Reply(status) if bad else Reply()
+
+    server.script = refuse
+    moesif = make(flush_interval=0.5)
+    submit(moesif, 20)
+    submit(moesif, 1, path="/poison")
+    submit(moesif, 20)
+    assert moesif.flush(5)
+    assert len(server.stored) == 40
+    assert moesif.stats()["dropped"] == {f"rejected_{status}": 1}
+    assert moesif.stats()["delivered"] == 40
+
+
+def test_a_batch_of_nothing_but_poison_is_given_up(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """When more than a few are bad, the fault is not in single events: no storm of requests."""
+    server.script = lambda request: Reply(400)
+    moesif = make(flush_interval=0.5)
+    submit(moesif, 100)
+    assert moesif.flush(5)
+    assert moesif.stats()["dropped"] == {"rejected_400": 100}
+    assert len(server.posts) < 100
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 301])
+def test_a_wrong_account_pauses_and_loses_nothing(
+    server: FaultServer, make: Callable[..., Moesif], status: int
+) -> None:
+    """It is said once, the events stay within the bounds, and a later flush probes again."""
+    server.script = lambda request: Reply(status, {"Location": "/elsewhere"})
+    moesif = make()
+    submit(moesif, 3)
+    assert not moesif.flush(0.3)
+    submit(moesif, 3)
+    assert not moesif.flush(0.3)
+    assert len(server.posts) <= 3
+    assert moesif.worker.health.paused
+    assert f"HTTP {status}" in moesif.stats()["collector"]["reason"]
+    server.script = lambda request: Reply()
+    assert moesif.flush(5)
+    assert len(server.stored) == 6
+
+
+def test_retry_after_is_honoured(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """The batch does not come back before the collector wants it."""
+    times: list[float] = []
+
+    def slow_down(request: Request) -> Reply:
+        times.append(time.monotonic())
+        return Reply(429, {"Retry-After": "1"}) if len(times) == 1 else Reply()
+
+    server.script = slow_down
+    moesif = make()
+    submit(moesif)
+    assert moesif.flush(5)
+    assert times[1] - times[0] >= 1.0
+
+
+def test_memory_stays_in_the_budget_and_the_precious_stay_longest(
+    server: FaultServer, make: Callable[..., Moesif]
+) -> None:
+    """Bodies of good answers go first, then the events; failures and blocks stay. Every loss is counted."""
+    server.stop()
+    moesif = make(queue_bytes=1_048_576, queue_events=300)
+    submit(moesif, 5, path="/failed", status=500)
+    for number in range(1000):
+        submit(moesif, path=f"/{number}", body=b'"' + b"x" * 20_000 + b'"')
+        assert moesif.worker.queue.bytes <= 1_048_576
+    stats = moesif.stats()
+    assert balance(stats) == 0
+    assert stats["queued"] <= 400
+    assert stats["dropped"]["queue_full"] >= 600
+    server.start()
+    assert moesif.flush(5)
+    paths = [event["request"]["uri"].rpartition("/")[2] for event in server.stored.values()]
+    assert paths.count("failed") == 5
+    assert any(event.get("metadata", {}).get("bodies_dropped") == "memory" for event in server.stored.values())
+
+
+def test_close_ends_within_its_timeout_while_the_collector_hangs(
+    server: FaultServer, make: Callable[..., Moesif]
+) -> None:
+    """What could not be delivered is counted as dropped at shutdown."""
+    server.script = lambda request: Reply(raw=hang(5))
+    moesif = make(read_timeout=10.0, request_timeout=30.0)
+    submit(moesif, 3)
+    time.sleep(0.1)
+    started = time.monotonic()
+    moesif.close(0.5)
+    assert time.monotonic() - started < 1.2
+    stats = moesif.stats()
+    assert stats["dropped"] == {"shutdown": 3}
+    submit(moesif)
+    assert moesif.stats()["dropped"] == {"shutdown": 3, "closed": 1}
+
+
+def test_an_event_that_cannot_be_encoded_costs_itself_and_nothing_else(make: Callable[..., Moesif]) -> None:
+    """One bad event does not lose its batch."""
+    moesif = make()
+    bad = exchange()
+    bad.head = None  # type: ignore[assignment]
+    submit(moesif, 3)
+    moesif.worker.put("events", bad, 10, 0)
+    submit(moesif, 3)
+    assert moesif.flush(5)
+    stats = moesif.stats()
+    assert stats["delivered"] == 6
+    assert sum(stats["dropped"].values()) == 1
+
+
+def test_a_sink_with_a_bug_does_not_end_the_delivery() -> None:
+    """What was in hand is dropped and counted, the thread goes on."""
+
+    class Broken(MemorySink):
+        broken = True
+
+        def send(self, batch: Any, timeout: float) -> Any:
+            if self.broken:
+                raise ZeroDivisionError
+            return super().send(batch, timeout)
+
+    sink = Broken()
+    moesif = Moesif(Settings(application_id="x"), sink=sink)
+    submit(moesif, 2)
+    assert moesif.flush(5)
+    sink.broken = False
+    submit(moesif, 2)
+    assert moesif.flush(5)
+    assert moesif.stats()["dropped"] == {"internal_error": 2}
+    assert len(sink.events) == 2
+    moesif.close()
+
+
+def test_the_thread_starts_with_the_first_event_and_not_before() -> None:
+    """A handle that nobody uses costs nothing."""
+    before = threading.active_count()
+    moesif = Moesif(Settings(application_id="x"), sink=MemorySink())
+    assert threading.active_count() == before
+    submit(moesif)
+    assert threading.active_count() == before + 1
+    moesif.close()
+    assert threading.active_count() == before
+
+
+def test_where_no_thread_can_start_close_delivers_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At interpreter exit no thread can be started any more."""
+    sink = MemorySink()
+    moesif = Moesif(Settings(application_id="x"), sink=sink)
+
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr(worker_module.threading.Thread, "start", refuse)
+    submit(moesif, 3)
+    moesif.close(2)
+    assert len(sink.events) == 3
+
+
+def test_the_sum_holds_at_every_moment_under_many_threads(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """The ledger is looked at while eight threads submit and the collector fails every third request."""
+    calls = iter(range(10**9))
+    server.script = lambda request: Reply(503) if next(calls) % 3 == 0 else Reply()
+    moesif = make(queue_events=200)
+    threads = [threading.Thread(target=submit, args=(moesif, 250)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert balance(moesif.stats()) == 0
+    assert moesif.flush(20)
+    stats = moesif.stats()
+    assert stats["captured"] == 2000
+    assert stats["delivered"] == len(server.stored)
+    assert stats["delivered"] + sum(stats["dropped"].values()) == 2000
+
+
+def test_updates_are_delivered_by_kind(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """Users, companies, subscriptions and actions go to their own calls and have their own ledger."""
+    moesif = make()
+    moesif.update_user({"user_id": "u1", "company_id": "c1", "metadata": {"plan": "pro"}})
+    moesif.update_company({"company_id": "c1"})
+    moesif.update_subscription({"subscription_id": "s1", "company_id": "c1", "status": "active"})
+    moesif.track("Signed Up", user_id="u1", metadata={"from": "page"})
+    assert moesif.flush(5)
+    assert {post.path for post in server.posts} == {
+        f"/v1/{kind}/batch" for kind in ("users", "companies", "subscriptions", "actions")
+    }
+    assert moesif.stats()["updates"]["delivered"] == 4
+    assert moesif.stats()["captured"] == 0
+
+
+def test_the_lost_are_told_to_on_drop(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """A hook of the user's own, contained when it raises."""
+    from moesif_middleware import Hooks
+
+    told: list[tuple[str, int]] = []
+
+    def on_drop(reason: str, count: int) -> None:
+        told.append((reason, count))
+        raise ValueError
+
+    server.script = lambda request: Reply(400)
+    moesif = make(hooks=Hooks(on_drop=on_drop))
+    submit(moesif)
+    assert moesif.flush(5)
+    assert told == [("rejected_400", 1)]
+    assert moesif.stats()["errors"] == {"on_drop": 1}

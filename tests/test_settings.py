@@ -1,0 +1,120 @@
+"""Settings: checked once, with errors that name the key and the fix."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from moesif_middleware import ConfigurationError, Hooks, Masking, Moesif, Settings
+from moesif_middleware.asgi import MoesifMiddleware
+
+ID = {"application_id": "an-application-id"}
+
+
+@pytest.mark.parametrize(
+    ("options", "key", "words"),
+    [
+        ({}, "application_id", "MOESIF_APPLICATION_ID"),
+        ({"application_id": ""}, "application_id", "is missing"),
+        ({"application_id": "a b"}, "application_id", "visible ASCII"),
+        ({"application_id": "a\r\nb"}, "application_id", "visible ASCII"),
+        ({"application_id": 12}, "application_id", "not int"),
+        ({**ID, "boddy_bytes": 1}, "boddy_bytes", "did you mean body_bytes?"),
+        ({**ID, "BODDY_BYTES": 1}, "BODDY_BYTES", "did you mean BODY_BYTES?"),
+        ({**ID, "entirely_unknown": 1}, "entirely_unknown", "is not a setting"),
+        ({**ID, "body_bytes": "many"}, "body_bytes", "whole number of bytes from 0 to 460800"),
+        ({**ID, "body_bytes": 500_000}, "body_bytes", "from 0 to 460800"),
+        ({**ID, "body_bytes": 1.5}, "body_bytes", "whole number"),
+        ({**ID, "body_bytes": True}, "body_bytes", "whole number"),
+        ({**ID, "debug": "maybe"}, "debug", "True or False"),
+        ({**ID, "governance": "on"}, "governance", "enforce, shadow, off"),
+        ({**ID, "base_uri": "api.moesif.net"}, "base_uri", "a URL such as"),
+        ({**ID, "skip_paths": 3}, "skip_paths", "list of strings"),
+        ({**ID, "skip": "no function"}, "skip", "must be a function"),
+        ({**ID, "masking": {"of": ["pin"]}}, "masking.of", "did you mean off?"),
+        ({**ID, "masking": 3}, "masking", "Masking(...)"),
+        ({**ID, "hooks": {"identify_usr": print}}, "hooks.identify_usr", "identify_user"),
+        ({**ID, "flush_interval": "nan"}, "flush_interval", "from 0.01 to 3600"),
+    ],
+)
+def test_a_bad_setting_is_one_error_with_the_key_and_the_fix(options: dict[str, Any], key: str, words: str) -> None:
+    """Unknown keys, missing ones and wrong types are told apart and say what to write instead."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load(options, {})
+    assert caught.value.key == key
+    assert words in str(caught.value)
+
+
+def test_the_application_id_is_in_no_error_and_no_repr() -> None:
+    """It is a credential: the last four characters are enough to recognise it."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(application_id="very secret value")
+    assert "secret" not in str(caught.value)
+    shown = repr(Moesif(Settings(application_id="abcdefghijkl"), sink=None))
+    assert "ijkl" in shown
+    assert "abcdefgh" not in shown
+
+
+def test_keywords_win_over_the_environment_and_any_case_is_read() -> None:
+    """One table of keys: a keyword, a framework's mapping and a variable have the same name."""
+    environ = {"MOESIF_APPLICATION_ID": "from-env", "MOESIF_BODY_BYTES": "10", "MOESIF_DEBUG": "yes", "HOME": "/"}
+    settings = Settings.load({"BODY_BYTES": 20}, environ)
+    assert (settings.application_id, settings.body_bytes, settings.debug) == ("from-env", 20, True)
+
+
+def test_a_variable_that_is_nearly_a_setting_is_an_error_and_a_foreign_one_is_not() -> None:
+    """Other programs may use the prefix too."""
+    with pytest.raises(ConfigurationError, match="MOESIF_BODY_BYTES"):
+        Settings.load(ID, {"MOESIF_BODY_BYTE": "1"})
+    assert Settings.load(ID, {"MOESIF_COLLECTOR_HOME": "x"}) == Settings.load(ID, {})
+
+
+def test_hooks_may_be_given_alone_or_together() -> None:
+    """A hook is a keyword like any other."""
+    settings = Settings.load({**ID, "hooks": Hooks(skip=max), "identify_user": min}, {})
+    assert (settings.hooks.skip, settings.hooks.identify_user) == (max, min)
+
+
+def test_masking_takes_lists_and_is_frozen() -> None:
+    """Settings are values: equal ones are equal and share a handle."""
+    one = Settings.load({**ID, "masking": {"extra_names": ["national id"]}}, {})
+    two = Settings(application_id=ID["application_id"], masking=Masking(extra_names=("national id",)))
+    assert one == two
+    assert hash(one) == hash(two)
+    assert Moesif.shared(one) is Moesif.shared(two)
+
+
+async def test_a_misconfigured_middleware_says_so_once_and_lets_the_application_run(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """By default monitoring that cannot work must not stop the service that it should watch."""
+    called = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        called.append(scope["type"])
+
+    with caplog.at_level(logging.ERROR):
+        middleware = MoesifMiddleware(app, application_idd="x")
+        await middleware({"type": "http"}, None, None)  # type: ignore[arg-type]
+    assert called == ["http"]
+    problem = "application_idd: is not a setting; did you mean application_id?"
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"moesif-middleware is off, the application runs without it: {problem}"]
+    assert middleware.moesif.stats()["problem"] == problem
+
+
+def test_strict_raises(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For those who want a bad setting to stop the start."""
+    with pytest.raises(ConfigurationError):
+        MoesifMiddleware(lambda *args: None, strict=True)  # type: ignore[arg-type, return-value]
+    monkeypatch.setenv("MOESIF_STRICT", "1")
+    with pytest.raises(ConfigurationError):
+        Moesif()
+
+
+def test_settings_say_what_they_are() -> None:
+    """Every row of the table has a sentence, from which the documentation is made."""
+    assert [item.name for item in fields(Settings) if not item.metadata["doc"].endswith(".")] == []
