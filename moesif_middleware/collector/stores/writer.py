@@ -103,7 +103,7 @@ class Writer:
             results = self._transaction(connection, group)
         except sqlite3.OperationalError as error:
             self._fail(group, StoreUnavailable(str(error)))
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is the caller's answer
+        except Exception as error:
             if len(group) == 1:
                 self._fail(group, error)
                 return

@@ -1,0 +1,252 @@
+"""The ASGI middleware: Starlette, FastAPI, Litestar, Quart, and any other ASGI 3 application.
+
+The bytes, the chunk boundaries, the order and the timing that the application and its client see are the same with and
+without it, apart from the headers that rules and the transaction id add, and apart from a block.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, overload
+
+from starlette.requests import Request
+
+from .runtime import hooks
+from .runtime.client import Moesif
+from .runtime.current import current
+from .sansio.exchange import Exchange, ScopeHead
+from .sansio.governance import ALLOW, Allow, Block
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_SEEN = "moesif_middleware.applications"
+"""The scope's key for the application ids whose middleware this request has passed: twice by mistake is once."""
+_TRANSACTION = b"x-moesif-transaction-id"
+
+
+class MoesifMiddleware:
+    """Captures, governs and samples what passes; pass a ``Moesif``, or its settings as keywords.
+
+    ``app.add_middleware(MoesifMiddleware, moesif=moesif)`` or ``MoesifMiddleware(app, application_id="...")``.
+    """
+
+    # Starlette's types ask for a positional application, since a keyword one could be among the settings; Litestar
+    # passes it by name.
+    @overload
+    def __init__(self, app: ASGIApp, /, moesif: Moesif | None = None, **settings: Any) -> None: ...
+    @overload
+    def __init__(self, *, app: ASGIApp, moesif: Moesif | None = None, **settings: Any) -> None: ...
+
+    def __init__(self, app: ASGIApp, moesif: Moesif | None = None, **settings: Any) -> None:  # type: ignore[misc]
+        self.app = app
+        self.moesif = moesif if moesif is not None else Moesif.shared(**settings)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        moesif = self.moesif
+        if not moesif.enabled:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "http":
+            seen = scope.get(_SEEN, ())
+            if moesif.settings.application_id in seen:
+                await self.app(scope, receive, send)
+            else:
+                scope[_SEEN] = (*seen, moesif.settings.application_id)
+                await self._serve(scope, receive, send, current.get() if seen else None)
+        elif scope["type"] == "lifespan":
+            await self.app(scope, receive, self._at_lifespan(send))
+        else:
+            await self.app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, outer: Exchange | None) -> None:
+        try:
+            call = _Call(self.moesif, scope, receive, send)
+            call.exchange.outer = outer
+        except Exception as error:
+            # A request that cannot even be looked at still belongs to the application.
+            self.moesif.failed("begin", error)
+            await self.app(scope, receive, send)
+            return
+        token = current.set(call.exchange)
+        try:
+            if await call.admit():
+                if call.watches:
+                    await self.app(scope, call.receive, call.send)
+                else:
+                    await self.app(scope, receive, send)
+        except BaseException as error:
+            call.raised(error)
+            raise
+        finally:
+            current.reset(token)
+            await call.finish()
+
+    def _at_lifespan(self, send: Send) -> Send:
+        """Return a send that starts the feed with the application, and flushes before its end is announced."""
+        moesif = self.moesif
+
+        async def forward(message: Message) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                moesif.start()
+            elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await moesif.aflush()
+            await send(message)
+
+        return forward
+
+
+class _Call:
+    """One request on its way: what the application receives and sends passes through here untouched."""
+
+    __slots__ = ("_ahead", "_done", "_headers", "_moesif", "_receive", "_scope", "_send", "exchange", "watches")
+
+    def __init__(self, moesif: Moesif, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = scope.get("headers")
+        if type(headers) is not list:
+            # May be a tuple, absent, or an iterator that can be read once.
+            headers = scope["headers"] = list(headers or ())
+        self._moesif, self._scope, self._receive, self._send = moesif, scope, receive, send
+        self.exchange: Exchange = moesif.begin(ScopeHead(scope, headers))
+        self._headers: tuple[tuple[bytes, bytes], ...] = ()
+        """Headers that are set on the response."""
+        self._ahead: deque[Message] | None = None
+        """Messages read before the application, for a rule that reads the body."""
+        self._done = False
+        self.watches = True
+        """False when nothing of this request has to be seen."""
+
+    async def admit(self) -> bool:
+        """Identify and decide. Returns whether the application is to run; otherwise the answer has been sent."""
+        moesif, exchange = self._moesif, self.exchange
+        if moesif.hooks_before:
+            await hooks.arun(hooks.before(moesif.hooks, exchange, Request(self._scope), moesif.failed))
+        if moesif.reads_body:
+            await self._read_ahead()
+        decision = moesif.decide(exchange)
+        if isinstance(decision, Block):
+            await self._block(decision)
+            return False
+        self._prepare(decision)
+        return True
+
+    def _prepare(self, decision: Allow) -> None:
+        exchange = self.exchange
+        wanted = exchange.keep and not exchange.skipped
+        if wanted:
+            self._moesif.correlate(exchange)
+        if decision is not ALLOW:
+            self._headers = _raw(decision.headers)
+        self.watches = wanted or bool(self._headers) or self._ahead is not None
+
+    async def receive(self) -> Message:
+        """Hand the next message to the application, and keep a bounded copy of its body."""
+        if self._ahead:
+            return self._ahead.popleft()
+        message = await self._receive()
+        self._saw(message)
+        return message
+
+    def _saw(self, message: Message) -> None:
+        if message["type"] == "http.request":
+            body = message.get("body")
+            if body:
+                kept = self.exchange.request_body or self._moesif.request_buffer(self.exchange)
+                if kept is not None:
+                    kept.feed(body)
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on to the server, and keep a bounded copy of its body."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            exchange = self.exchange
+            body = message.get("body")
+            if body and exchange.response_body is not None:
+                exchange.response_body.feed(body)
+            await self._send(message)
+            if not message.get("more_body"):
+                await self.finish()
+        elif kind == "http.response.start":
+            await self._send(self._begin_response(message))
+        else:
+            await self._send(message)
+            if kind == "http.response.pathsend":
+                await self.finish()
+
+    def _begin_response(self, message: Message) -> Message:
+        exchange = self.exchange
+        headers = list(message.get("headers") or ())
+        if self._headers or exchange.transaction_header:
+            headers = self._with_ours(headers)
+        exchange.status = message["status"]
+        exchange.response_headers = headers
+        self._moesif.response_buffer(exchange)
+        return {**message, "headers": headers}
+
+    def _with_ours(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """Return the headers with those of rules in the place of any of the same name, and the transaction id."""
+        ours = self._headers
+        if self.exchange.transaction_header:
+            ours = (*ours, (_TRANSACTION, self.exchange.transaction_header.encode("latin-1", "replace")))
+        names = {name.lower() for name, _ in ours}
+        return [*(pair for pair in headers if pair[0].lower() not in names), *ours]
+
+    async def _block(self, decision: Block) -> None:
+        """Answer in the application's place."""
+        exchange = self.exchange
+        self._headers = _raw(decision.headers)
+        if exchange.keep and not exchange.skipped:
+            self._moesif.correlate(exchange)
+        body = decision.body
+        length = (b"content-length", b"%d" % len(body))
+        await self.send({"type": "http.response.start", "status": decision.status, "headers": [length]})
+        await self.send({"type": "http.response.body", "body": b"" if exchange.head.verb == "HEAD" else body})
+
+    async def _read_ahead(self) -> None:
+        """Read the body up to the capture limit, for a rule that reads it; the application gets every message of it."""
+        self._ahead = deque()
+        size = 0
+        while size < self._moesif.body_limit:
+            message = await self._receive()
+            self._ahead.append(message)
+            self._saw(message)
+            if message["type"] != "http.request" or not message.get("more_body"):
+                return
+            size += len(message.get("body") or b"")
+
+    def raised(self, error: BaseException) -> None:
+        """Note what left the application."""
+        if isinstance(error, Exception):
+            self.exchange.error = type(error).__name__
+        else:
+            # Cancelled: the client has gone or the server stops, and nothing may be awaited any more.
+            self._submit()
+
+    async def finish(self) -> None:
+        """Submit the exchange, once: when the last byte has passed, or when the application is done or has failed."""
+        if self._done:
+            return
+        self._done = True
+        moesif, exchange = self._moesif, self.exchange
+        exchange.ended = time.time()
+        if moesif.hooks_after and exchange.keep and not exchange.skipped:
+            request, response = Request(self._scope), moesif.view(exchange)
+            await hooks.arun(hooks.after(moesif.hooks, exchange, request, response, moesif.failed))
+        self._submit()
+        if moesif.settings.flush_each_request:
+            await moesif.aflush()
+
+    def _submit(self) -> None:
+        self._done = True
+        exchange, route = self.exchange, self._scope.get("route")
+        exchange.route = getattr(route, "path", None)
+        self._moesif.submit(exchange)
+
+
+def _raw(headers: Iterable[tuple[str, str]]) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers)

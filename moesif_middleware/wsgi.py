@@ -1,0 +1,339 @@
+"""The WSGI middleware: any PEP 3333 application.
+
+A list or tuple is returned as the object that it was, so that servers keep Content-Length and one write; a file wrapper
+is returned untouched, so that they keep sendfile; anything else goes through an iterator that hands each chunk on as it
+comes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import Token
+from http import HTTPStatus
+from types import TracebackType
+from typing import Any
+
+from werkzeug.wrappers import Request
+
+from .runtime import hooks
+from .runtime.client import Moesif
+from .runtime.current import current
+from .sansio.exchange import EnvironHead, Exchange
+from .sansio.governance import ALLOW, Block
+
+Environ = dict[str, Any]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+StartResponse = Callable[..., Callable[[bytes], object]]
+WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_SEEN = "moesif_middleware.applications"
+"""The environ's key for the application ids whose middleware this request has passed: twice by mistake is once."""
+_TRANSACTION = "X-Moesif-Transaction-Id"
+
+
+class MoesifMiddleware:
+    """Captures, governs and samples what passes; pass a ``Moesif``, or its settings as keywords.
+
+    ``application = MoesifMiddleware(application, moesif)`` or ``MoesifMiddleware(application, application_id="...")``.
+    """
+
+    def __init__(self, app: WSGIApp, moesif: Moesif | None = None, **settings: Any) -> None:
+        self.app = app
+        self.moesif = moesif if moesif is not None else Moesif.shared(**settings)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        moesif = self.moesif
+        seen = environ.get(_SEEN, ())
+        if not moesif.enabled or moesif.settings.application_id in seen:
+            return self.app(environ, start_response)
+        environ[_SEEN] = (*seen, moesif.settings.application_id)
+        try:
+            call = _Call(moesif, environ, start_response)
+            call.exchange.outer = current.get() if seen else None
+        except Exception as error:
+            # A request that cannot even be looked at still belongs to the application.
+            moesif.failed("begin", error)
+            return self.app(environ, start_response)
+        token = current.set(call.exchange)
+        try:
+            block = call.admit()
+            if block is not None:
+                return call.block(block)
+            if not call.watches:
+                result = self.app(environ, start_response)
+                call.finish()
+                return result
+            return call.outcome(self.app(environ, call.start_response))
+        except BaseException as error:
+            call.raised(error)
+            raise
+        finally:
+            current.reset(token)
+
+
+class _Call:
+    """One request on its way."""
+
+    __slots__ = ("_done", "_environ", "_file", "_headers", "_moesif", "_start_response", "exchange", "watches")
+
+    def __init__(self, moesif: Moesif, environ: Environ, start_response: StartResponse) -> None:
+        self._moesif, self._environ, self._start_response = moesif, environ, start_response
+        self.exchange: Exchange = moesif.begin(EnvironHead(environ))
+        self._headers: tuple[tuple[str, str], ...] = ()
+        """Headers that are set on the response."""
+        self._file: Any = None
+        """What a file wrapper that is a function returned."""
+        self._done = False
+        self.watches = True
+        """False when nothing of this request has to be seen."""
+
+    def admit(self) -> Block | None:
+        """Identify and decide; return the block, or None when the application is to run."""
+        moesif, exchange, environ = self._moesif, self.exchange, self._environ
+        if moesif.hooks_before:
+            request = Request(environ, populate_request=False, shallow=True)
+            hooks.run(hooks.before(moesif.hooks, exchange, request, moesif.failed))
+        if moesif.reads_body:
+            self._read_ahead()
+        decision = moesif.decide(exchange)
+        wanted = exchange.keep and not exchange.skipped
+        if wanted:
+            moesif.correlate(exchange)
+        if decision is not ALLOW:
+            self._headers = tuple(decision.headers)
+        if isinstance(decision, Block):
+            return decision
+        self.watches = wanted or bool(self._headers)
+        if wanted and exchange.request_body is None and _may_have_body(environ):
+            environ["wsgi.input"] = _Input(environ["wsgi.input"], exchange, moesif)
+        if self.watches:
+            self._watch_files()
+        return None
+
+    def _watch_files(self) -> None:
+        """Learn which object a file wrapper made, where the server's is a function and no class to compare with."""
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        if wrapper is None or isinstance(wrapper, type):
+            return
+
+        def file_wrapper(*arguments: Any) -> Any:
+            self._file = wrapper(*arguments)
+            return self._file
+
+        self._environ["wsgi.file_wrapper"] = file_wrapper
+
+    def _read_ahead(self) -> None:
+        """Read the body up to the capture limit, for a rule that reads it; the application gets every byte of it."""
+        environ, exchange, moesif = self._environ, self.exchange, self._moesif
+        if not _may_have_body(environ):
+            return
+        stream = environ["wsgi.input"]
+        length = environ.get("CONTENT_LENGTH") or ""
+        most = min(int(length), moesif.body_limit) if length.isdigit() else moesif.body_limit
+        pieces: list[bytes] = []
+        while most > 0 and (piece := stream.read(most)):
+            pieces.append(piece)
+            most -= len(piece)
+        kept = moesif.request_buffer(exchange)
+        for piece in pieces:
+            if kept is not None:
+                kept.feed(piece)
+        environ["wsgi.input"] = _Input(stream, exchange, moesif, b"".join(pieces))
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        """Note the status and the headers, and pass them on with ours; the server's own ``write`` is returned."""
+        exchange = self.exchange
+        if self._headers or exchange.transaction_header:
+            headers = self._with_ours(headers)
+        exchange.status = int(status[:3]) if status[:3].isdigit() else None
+        exchange.response_headers = tuple(headers)
+        self._moesif.response_buffer(exchange)
+        if exc_info is None:
+            return self._start_response(status, headers)
+        return self._start_response(status, headers, exc_info)
+
+    def _with_ours(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the headers with those of rules in the place of any of the same name, and the transaction id."""
+        ours = self._headers
+        if self.exchange.transaction_header:
+            ours = (*ours, (_TRANSACTION, self.exchange.transaction_header))
+        names = {name.lower() for name, _ in ours}
+        return [*(pair for pair in headers if pair[0].lower() not in names), *ours]
+
+    def block(self, decision: Block) -> list[bytes]:
+        """Answer in the application's place."""
+        body = decision.body
+        self.start_response(_status_line(decision.status), [("Content-Length", str(len(body)))])
+        chunks = [b"" if self.exchange.head.verb == "HEAD" else body]
+        self._keep(chunks)
+        self.finish()
+        return chunks
+
+    def outcome(self, result: Iterable[bytes]) -> Iterable[bytes]:
+        """Return what the server is to iterate over: the very object where that can be, else one that looks on."""
+        if type(result) in {list, tuple}:
+            self._keep(result)
+            self.finish()
+            return result
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        if result is self._file is not None or (isinstance(wrapper, type) and isinstance(result, wrapper)):
+            self.finish()
+            return result
+        return _SizedChunks(result, self) if hasattr(result, "__len__") else _Chunks(result, self)
+
+    def _keep(self, chunks: Iterable[bytes]) -> None:
+        kept = self.exchange.response_body
+        if kept is not None:
+            for chunk in chunks:
+                kept.feed(chunk)
+
+    def raised(self, error: BaseException) -> None:
+        """Note what left the application, and submit."""
+        if isinstance(error, Exception):
+            self.exchange.error = type(error).__name__
+        self.finish()
+
+    def finish(self) -> None:
+        """Submit the exchange, once."""
+        if self._done:
+            return
+        self._done = True
+        moesif, exchange = self._moesif, self.exchange
+        exchange.ended = time.time()
+        if moesif.hooks_after and exchange.keep and not exchange.skipped:
+            request = Request(self._environ, populate_request=False, shallow=True)
+            hooks.run(hooks.after(moesif.hooks, exchange, request, moesif.view(exchange), moesif.failed))
+        moesif.submit(exchange)
+        if moesif.settings.flush_each_request:
+            moesif.flush()
+
+
+class _Chunks:
+    """The application's iterable, looked at as the server walks through it."""
+
+    __slots__ = ("_call", "_iterator", "_result", "_token")
+
+    def __init__(self, result: Iterable[bytes], call: _Call) -> None:
+        self._result, self._call = result, call
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        call = self._call
+        # A generator runs here, not where it was made: what it says with identify() belongs to this request.
+        token: Token[Exchange | None] = current.set(call.exchange)
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._result)
+            chunk = next(self._iterator)
+        except StopIteration:
+            call.finish()
+            raise
+        except BaseException as error:
+            call.raised(error)
+            raise
+        finally:
+            current.reset(token)
+        kept = call.exchange.response_body
+        if kept is not None:
+            kept.feed(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Close what the application returned, as PEP 3333 asks, and submit: the end, or a client that has gone."""
+        try:
+            close = getattr(self._result, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            self._call.raised(error)
+            raise
+        finally:
+            self._call.finish()
+
+
+class _SizedChunks(_Chunks):
+    """The same for an iterable that has a length, from which servers infer Content-Length."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._result)  # type: ignore[arg-type]  # made only for those that have one
+
+
+class _Input:
+    """``wsgi.input``, looked at as the application reads it; what was read ahead comes first."""
+
+    def __init__(self, stream: Any, exchange: Exchange, moesif: Moesif, ahead: bytes = b"") -> None:
+        self._stream, self._exchange, self._moesif = stream, exchange, moesif
+        self._ahead = ahead
+
+    def _saw(self, data: bytes) -> bytes:
+        if data:
+            kept = self._exchange.request_body or self._moesif.request_buffer(self._exchange)
+            if kept is not None:
+                kept.feed(data)
+        return data
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to ``size`` bytes; all of them when it is negative or None."""
+        ahead = self._ahead
+        if not ahead:
+            return self._saw(self._stream.read() if size is None or size < 0 else self._stream.read(size))
+        if size is None or size < 0:
+            self._ahead = b""
+            return ahead + self._saw(self._stream.read())
+        self._ahead = ahead[size:]
+        return ahead[:size]
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read a line, at most ``size`` bytes of it when that is not negative."""
+        bounded = size is not None and size >= 0
+        ahead = self._ahead
+        if not ahead:
+            return self._saw(self._stream.readline(size) if bounded else self._stream.readline())
+        end = ahead.find(b"\n") + 1 or len(ahead)
+        if bounded:
+            end = min(end, size or 0)
+        line, self._ahead = ahead[:end], ahead[end:]
+        if line.endswith(b"\n") or self._ahead or (bounded and len(line) == size):
+            return line
+        return line + self.readline((size or 0) - len(line) if bounded else -1)
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """Read the lines, about ``hint`` bytes of them when that is positive."""
+        lines: list[bytes] = []
+        size = 0
+        while line := self.readline():
+            lines.append(line)
+            size += len(line)
+            if hint is not None and 0 < hint <= size:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def __getattr__(self, name: str) -> Any:
+        # Servers and frameworks know further methods of their own streams; only the four of PEP 3333 are looked at.
+        return getattr(self._stream, name)
+
+
+def _may_have_body(environ: Environ) -> bool:
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        return bool(length != "0")
+    return bool(environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated"))
+
+
+def _status_line(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status} Blocked"

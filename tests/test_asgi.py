@@ -1,0 +1,451 @@
+"""The ASGI middleware: what passes is untouched, what is recorded is right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from moesif_middleware import Hooks, add_metadata, identify, skip
+from moesif_middleware.asgi import MoesifMiddleware
+from moesif_middleware.testing import Recorder, recording
+
+Messages = list[dict[str, Any]]
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A handle that records."""
+    with recording() as made:
+        yield made
+
+
+async def drive(app: Any, incoming: Messages, **scope: Any) -> Messages:
+    """Run an application over given messages and return what it sent."""
+    sent: Messages = []
+    queue = list(incoming)
+
+    async def receive() -> dict[str, Any]:
+        if not queue:
+            await asyncio.sleep(0)
+            return {"type": "http.disconnect"}
+        return queue.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    base = {
+        "type": "http", "method": "POST", "path": "/things", "raw_path": b"/things", "query_string": b"a=1",
+        "scheme": "https", "headers": [(b"host", b"api.example.com"), (b"content-type", b"application/json")],
+        "client": ("10.1.2.3", 5000), "server": ("127.0.0.1", 80), "root_path": "", "http_version": "1.1",
+    }  # fmt: skip
+    await app({**base, **scope}, receive, send)
+    return sent
+
+
+def answers(
+    chunks: list[bytes], status: int = 200, headers: Any = ((b"content-type", b"application/json"),)
+) -> Callable[..., Any]:
+    """Make an application that reads its body and answers these chunks."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        for chunk in chunks:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return app
+
+
+BODY: Messages = [
+    {"type": "http.request", "body": b'{"question": ', "more_body": True},
+    {"type": "http.request", "body": b'"why"}', "more_body": False},
+]
+
+
+async def test_messages_pass_as_they_are_apart_from_the_transaction_header(recorder: Recorder) -> None:
+    """Bytes, chunk boundaries and order are the application's."""
+    app = answers([b'{"an', b'swer": 1}'])
+    bare = await drive(app, BODY)
+    seen = await drive(MoesifMiddleware(app, recorder.moesif), BODY)
+    assert seen[1:] == bare[1:]
+    extra = [pair for pair in seen[0]["headers"] if pair not in bare[0]["headers"]]
+    assert [name for name, _ in extra] == [b"x-moesif-transaction-id"]
+
+
+async def test_the_event_is_what_happened(recorder: Recorder) -> None:
+    """Fields, address, joined headers, bodies, ids."""
+    headers = ((b"Content-Type", b"application/json"), (b"Set-Cookie", b"a=1"), (b"Set-Cookie", b"b=2"))
+    sent = await drive(
+        MoesifMiddleware(answers([b'{"answer": [1, 2]}'], 201, headers), recorder.moesif),
+        BODY,
+        headers=[
+            (b"host", b"api.example.com"), (b"content-type", b"application/json"), (b"x-forwarded-for", b"1.2.3.4"),
+            (b"accept", b"a/b"), (b"accept", b"c/d"), (b"authorization", b"Basic YW5uOnNlY3JldA=="),
+        ],
+    )  # fmt: skip
+    (event,) = recorder.events
+    request, response = event["request"], event["response"]
+    assert request["uri"] == "https://api.example.com/things?a=1"
+    assert request["verb"] == "POST"
+    assert request["ip_address"] == "1.2.3.4"
+    assert request["headers"]["accept"] == "a/b, c/d"
+    assert (request["body"], request["transfer_encoding"]) == ({"question": "why"}, "json")
+    assert response["status"] == 201
+    assert (response["body"], response["transfer_encoding"]) == ({"answer": [1, 2]}, "json")
+    assert response["headers"]["set-cookie"].count("=") == 2
+    assert (event["user_id"], event["direction"], event["weight"]) == ("ann", "Incoming", 1)
+    assert len(event["transaction_id"]) == 36
+    assert request["time"] <= response["time"]
+    header = dict(sent[0]["headers"])[b"x-moesif-transaction-id"].decode()
+    assert header == request["headers"]["x-moesif-transaction-id"] == response["headers"]["x-moesif-transaction-id"]
+    assert header != event["transaction_id"]
+
+
+async def test_a_transaction_header_of_the_request_is_kept_when_it_is_sane(recorder: Recorder) -> None:
+    """Callers correlate by it; what could break a header is replaced."""
+    app = MoesifMiddleware(answers([]), recorder.moesif)
+    for given, kept in ((b"abc-123", True), (b"a b", False), (b"x" * 500, False), (b"\r\nSet-Cookie: x", False)):
+        sent = await drive(app, BODY, headers=[(b"x-moesif-transaction-id", given)])
+        assert (dict(sent[0]["headers"])[b"x-moesif-transaction-id"] == given) is kept
+
+
+async def test_an_exception_passes_through_and_is_recorded(recorder: Recorder) -> None:
+    """Before the response starts it is a 500 with the type of the exception; after it, the status that was sent."""
+
+    async def before(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError("a message that may hold a secret")
+
+    async def after(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ZeroDivisionError
+
+    for app in (before, after):
+        with pytest.raises(ZeroDivisionError):
+            await drive(MoesifMiddleware(app, recorder.moesif), BODY)
+    one, two = recorder.events
+    assert one["response"]["status"] == 500
+    assert two["response"]["status"] == 200
+    assert "ZeroDivisionError" in str(one["metadata"])
+    assert "ZeroDivisionError" in str(two["metadata"])
+    assert "secret" not in str(one)
+
+
+async def test_a_cancelled_request_has_no_response_and_is_recorded(recorder: Recorder) -> None:
+    """The client has gone: the reference allows an event without a response."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(30)
+
+    task = asyncio.create_task(drive(MoesifMiddleware(app, recorder.moesif), BODY))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (event,) = recorder.events
+    assert "response" not in event
+
+
+async def test_other_scopes_are_untouched(recorder: Recorder) -> None:
+    """Websockets and the lifespan get the very objects, and make no event."""
+    seen: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append((scope, receive, send))
+
+    middleware = MoesifMiddleware(app, recorder.moesif)
+    scope = {"type": "websocket"}
+    await middleware(scope, 1, 2)  # type: ignore[arg-type]
+    assert seen == [(scope, 1, 2)]
+    assert recorder.events == []
+
+
+async def test_the_lifespan_starts_the_feed_and_flushes_before_the_end(recorder: Recorder) -> None:
+    """The server is told of the end only when the events are out."""
+    order: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+
+    middleware = MoesifMiddleware(app, recorder.moesif)
+    await drive(MoesifMiddleware(answers([]), recorder.moesif), BODY)
+
+    async def send(message: Any) -> None:
+        order.append(f"{message['type']} {recorder.moesif.stats()['delivered']}")
+
+    await middleware({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
+    assert order == ["lifespan.startup.complete 0", "lifespan.shutdown.complete 1"]
+
+
+async def test_headers_may_be_a_one_shot_iterator_or_absent(recorder: Recorder) -> None:
+    """Read once; the application gets what was read."""
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.append(list(scope.get("headers", ())))
+        await send({"type": "http.response.start", "status": 200, "headers": iter([(b"x-one", b"1")])})
+        await send({"type": "http.response.body"})
+
+    pairs = [(b"host", b"h")]
+    sent = await drive(MoesifMiddleware(app, recorder.moesif), BODY, headers=iter(pairs))
+    assert got == [pairs]
+    assert (b"x-one", b"1") in sent[0]["headers"]
+    assert recorder.events[0]["response"]["headers"]["x-one"] == "1"
+
+
+async def test_unknown_messages_are_forwarded_as_the_same_objects(recorder: Recorder) -> None:
+    """Trailers, early hints, push: none of our business."""
+    strange = {"type": "http.response.early_hint", "links": [b"x"]}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send(strange)
+        await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+        await send({"type": "http.response.body", "body": b"x"})
+        await send({"type": "http.response.trailers", "headers": [], "more_trailers": False})
+
+    sent = await drive(MoesifMiddleware(app, recorder.moesif), BODY)
+    assert sent[0] is strange
+    assert [message["type"][14:] for message in sent] == ["early_hint", "start", "body", "trailers"]
+    assert len(recorder.events) == 1
+
+
+async def test_mutable_chunks_are_copied(recorder: Recorder) -> None:
+    """A server or application may reuse its buffer."""
+    buffer = bytearray(b'{"a": 1}')
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": memoryview(buffer), "more_body": True})
+        buffer[:] = b"XXXXXXXX"
+        await send({"type": "http.response.body", "body": b""})
+
+    await drive(MoesifMiddleware(app, recorder.moesif), BODY)
+    assert recorder.events[0]["response"]["body"] == {"a": 1}
+
+
+async def test_the_event_is_there_before_background_tasks_end(recorder: Recorder) -> None:
+    """What runs after the last byte is not counted as latency."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answers([b"1"])(scope, receive, send)
+        await asyncio.sleep(0.2)
+
+    await drive(MoesifMiddleware(app, recorder.moesif), BODY)
+    (event,) = recorder.events
+    assert event["request"]["time"][:-5] <= event["response"]["time"]
+    from datetime import datetime
+
+    took = datetime.fromisoformat(event["response"]["time"]) - datetime.fromisoformat(event["request"]["time"])
+    assert took.total_seconds() < 0.15
+
+
+async def test_wrapped_twice_is_one_event_and_two_applications_are_two(recorder: Recorder) -> None:
+    """By mistake twice is once; two handles with two application ids live side by side."""
+    twice = MoesifMiddleware(MoesifMiddleware(answers([b"1"]), recorder.moesif), recorder.moesif)
+    await drive(twice, BODY)
+    assert len(recorder.events) == 1
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        identify(user_id="u-both")
+        await answers([b"1"])(scope, receive, send)
+
+    with recording(application_id="another") as other:
+        await drive(MoesifMiddleware(MoesifMiddleware(app, recorder.moesif), other.moesif), BODY)
+        assert [event["user_id"] for event in (recorder.events[-1], *other.events)] == ["u-both", "u-both"]
+
+
+async def test_what_runs_inside_a_request_can_say_about_it(recorder: Recorder) -> None:
+    """identify, add_metadata and skip, from anywhere below; outside a request they say False."""
+    assert (identify(user_id="x"), add_metadata(a=1), skip()) == (False, False, False)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert identify(user_id=7, company_id="acme", session_token="t")
+        assert add_metadata({"a": 1}, b=2)
+        if scope["path"] == "/skipped":
+            assert skip()
+        await answers([b"1"])(scope, receive, send)
+
+    middleware = MoesifMiddleware(app, recorder.moesif)
+    await drive(middleware, BODY)
+    await drive(middleware, BODY, path="/skipped", raw_path=b"/skipped")
+    (event,) = recorder.events
+    assert (event["user_id"], event["company_id"]) == ("7", "acme")
+    assert event["metadata"]["a"] == 1
+    assert event["metadata"]["b"] == 2
+    assert recorder.moesif.stats()["skipped"] == 1
+
+
+async def test_a_hundred_tasks_never_mix() -> None:
+    """Each request is one event with its own identity."""
+    with recording(batch_events=1000) as recorder:
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            name = scope["path"][1:]
+            identify(user_id=name)
+            await asyncio.sleep(0.001)
+            await answers([b'"%s"' % name.encode()])(scope, receive, send)
+
+        middleware = MoesifMiddleware(app, recorder.moesif)
+        await asyncio.gather(*(drive(middleware, BODY, path=f"/u{n}", raw_path=b"/u%d" % n) for n in range(100)))
+        for event in recorder.events:
+            name = event["request"]["uri"].partition("?")[0].rpartition("/")[2]
+            assert event["user_id"] == event["response"]["body"] == name
+        assert len(recorder.events) == 100
+
+
+HOOKS: dict[str, Any] = {
+    "identify_user": lambda request: request.headers["x-user"],
+    "identify_company": lambda request: 42,
+    "get_session_token": lambda request: "token",
+    "get_metadata": lambda request, response: {"status": response.status_code, "path": request.url.path},
+    "skip": lambda request, response: response.headers.get("X-Skip") == "1",
+}
+
+
+def as_async(hook: Any) -> Any:
+    """Return the hook as a coroutine function."""
+
+    async def run(*arguments: Any) -> Any:
+        await asyncio.sleep(0)
+        return hook(*arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_hooks_see_what_their_users_know(kind: str) -> None:
+    """Starlette's Request, a response with status, headers and body; ids become strings."""
+    hooks = {name: as_async(hook) if kind == "async" else hook for name, hook in HOOKS.items()}
+    with recording(hooks=Hooks(**hooks)) as recorder:
+        for headers in ([(b"x-skip", b"0")], [(b"x-skip", b"1")]):
+            app = MoesifMiddleware(answers([b"{}"], headers=headers), recorder.moesif)
+            await drive(app, BODY, headers=[(b"x-user", b"u-1"), (b"host", b"h")])
+        (event,) = recorder.events
+        assert (event["user_id"], event["company_id"]) == ("u-1", "42")
+        assert event["metadata"]["status"] == 200
+        assert event["metadata"]["path"] == "/things"
+        assert recorder.moesif.stats()["skipped"] == 1
+
+
+@pytest.mark.parametrize("name", [*HOOKS, "mask_event"])
+async def test_a_hook_that_raises_is_contained(name: str) -> None:
+    """The answer is the application's; a mask that fails costs the event, any other hook only what it would say."""
+
+    def hook(*arguments: Any) -> Any:
+        raise ZeroDivisionError
+
+    with recording(hooks=Hooks(**{name: hook})) as recorder:
+        sent = await drive(MoesifMiddleware(answers([b"{}"]), recorder.moesif), BODY)
+        assert sent[0]["type"] == "http.response.start"
+        assert len(recorder.events) == (0 if name == "mask_event" else 1)
+        stats = recorder.moesif.stats()
+        assert stats["errors"] == {name: 1}
+        assert stats["dropped"] == ({"mask_failed": 1} if name == "mask_event" else {})
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_mask_event_gets_the_finished_event_with_the_response_body(kind: str) -> None:
+    """It may assign into it, or return another; what it wrote is what leaves."""
+
+    def mask(event: Any) -> Any:
+        event.response.body["answer"] = "hidden"
+        event.request.headers["x-masked"] = "yes"
+        return event
+
+    with recording(hooks=Hooks(mask_event=as_async(mask) if kind == "async" else mask)) as recorder:
+        await drive(MoesifMiddleware(answers([b'{"answer": 42}']), recorder.moesif), BODY)
+        (event,) = recorder.events
+        assert event["response"]["body"] == {"answer": "hidden"}
+        assert event["request"]["headers"]["x-masked"] == "yes"
+
+
+async def test_skipped_paths_make_no_event_and_cost_no_copy(recorder: Recorder) -> None:
+    """Health checks and static files, by default."""
+    middleware = MoesifMiddleware(answers([b"1"]), recorder.moesif)
+    for path in ("/health", "/static/app.css", "/a/b.js", "/healthy"):
+        await drive(middleware, BODY, path=path, raw_path=path.encode())
+    assert [event["request"]["uri"] for event in recorder.events] == ["https://api.example.com/healthy?a=1"]
+    assert recorder.moesif.stats()["skipped"] == 3
+
+
+@pytest.mark.parametrize(
+    ("settings", "kept"),
+    [
+        ({"capture_body": False}, (False, False)),
+        ({"body_bytes": 0}, (False, False)),
+        ({"capture_statuses": ["5xx"]}, (False, False)),
+        ({"capture_statuses": ["2xx", "404"]}, (True, True)),
+        ({"capture_content_types": ["text/*"]}, (False, False)),
+        ({"capture_content_types": ["application/json"]}, (True, True)),
+    ],
+)
+async def test_bodies_are_kept_by_policy(settings: dict[str, Any], kept: tuple[bool, bool]) -> None:
+    """By switch, by status and by media type."""
+    with recording(**settings) as recorder:
+        await drive(MoesifMiddleware(answers([b'{"a": 1}']), recorder.moesif), BODY)
+        (event,) = recorder.events
+        assert ("body" in event["request"], "body" in event["response"]) == kept
+
+
+async def test_a_rate_of_zero_captures_nothing(recorder: Recorder) -> None:
+    """When the rate is known to be 0 before the application runs, it gets the server's own receive and send."""
+    recorder.use(config=b'{"sample_rate": 0}')
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.append(send)
+        await answers([b"1"])(scope, receive, send)
+
+    await drive(MoesifMiddleware(app, recorder.moesif), BODY)
+    assert "MoesifMiddleware" not in repr(got[0])
+    assert "_Call" not in repr(got[0])
+    assert recorder.events == []
+    assert recorder.moesif.stats()["sampled_out"] == 1
+
+
+async def test_sampled_events_carry_their_weight(recorder: Recorder) -> None:
+    """About one in four, each standing for four."""
+    recorder.use(config=b'{"sample_rate": 25}')
+    recorder.moesif._draw.seed(7)
+    middleware = MoesifMiddleware(answers([b"1"]), recorder.moesif)
+    for _ in range(200):
+        await drive(middleware, BODY)
+    assert 25 <= len(recorder.events) <= 80
+    assert {event["weight"] for event in recorder.events} == {4}
+    assert recorder.moesif.stats()["sampled_out"] == 200 - len(recorder.events)
+
+
+async def test_it_serves_a_real_client(recorder: Recorder) -> None:
+    """Through httpx's own ASGI transport, with a streamed upload and a streamed download."""
+
+    async def upload() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b"x" * 1000
+
+    transport = httpx.ASGITransport(app=MoesifMiddleware(answers([b"y" * 1000] * 10), recorder.moesif))  # type: ignore[arg-type]
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        response = await client.post("/up", content=upload())
+    assert response.content == b"y" * 10_000
+    (event,) = recorder.events
+    assert event["request"]["transfer_encoding"] == "base64"
+    assert event["request"]["uri"] == "http://test/up"
+
+
+@pytest.mark.parametrize("fault", ["scope", "headers"])
+async def test_an_error_of_ours_does_not_keep_the_request_from_the_application(recorder: Recorder, fault: str) -> None:
+    """The middleware fails open, and counts."""
+    ran: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        ran.append(True)
+
+    broken = {"scope": {"client": 5}, "headers": {"headers": 5}}[fault]
+    await drive(MoesifMiddleware(app, recorder.moesif), BODY, **broken)
+    assert ran == [True]
+    assert recorder.moesif.stats()["errors"] == {"begin": 1}
