@@ -1,0 +1,41 @@
+// How times, durations, sizes and addresses are written.
+
+const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "2-digit" });
+const COUNT = new Intl.NumberFormat();
+
+export function clock(ms) {
+  const moment = new Date(ms);
+  const time = `${CLOCK.format(moment)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
+  return moment.toDateString() === new Date().toDateString() ? time : `${DAY.format(moment)} ${CLOCK.format(moment)}`;
+}
+
+export function count(number) {
+  return COUNT.format(number);
+}
+
+export function took(ms) {
+  if (ms === null || ms === undefined) return "";
+  if (ms < 1000) return `${ms} ms`;
+  return ms < 60000 ? `${(ms / 1000).toFixed(2)} s` : `${(ms / 60000).toFixed(1)} min`;
+}
+
+export function bytes(size) {
+  if (size < 1024) return `${size} B`;
+  return size < 1048576 ? `${(size / 1024).toFixed(1)} KB` : `${(size / 1048576).toFixed(1)} MB`;
+}
+
+/** Return the path and query of an address; what is no address stays as it is. */
+export function pathOf(uri) {
+  const found = /^[a-z][a-z0-9+.-]*:\/\/[^/?#]*([^?#]*)(\?[^#]*)?/i.exec(uri ?? "");
+  return found ? { path: found[1] || "/", query: found[2] ?? "" } : { path: uri ?? "", query: "" };
+}
+
+export function statusKind(status) {
+  return status ? `s${Math.floor(status / 100)}` : "s0";
+}
+
+/** Split text at redaction marks: [[text, isMark], ...]. */
+export function redactions(text) {
+  return text.split(/(\[REDACTED:[^\]\s]{1,60}\])/).map((part, index) => [part, index % 2 === 1]).filter(([part]) => part);
+}
