@@ -66,6 +66,11 @@ export class Live {
     this.source = null;
   }
 
+  /** Go on where it was stopped. */
+  resume() {
+    if (!this.source && this.query) this.follow(this.query, this.after);
+  }
+
   connect() {
     const source = new EventSource(address("live", { ...this.query, after: this.after }));
     this.source = source;

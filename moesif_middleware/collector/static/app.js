@@ -12,6 +12,7 @@ import { EventTable } from "./table.js";
 const PAGE = 200;
 const TYPING_MS = 250;
 const ANNOUNCE_MS = 4000;
+const HIDDEN_MS = 10000;
 const VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
 
 const state = { q: "", app: "", event: null, paused: false, missed: 0, asked: 0, loadingOlder: false, unsaid: 0 };
@@ -270,6 +271,15 @@ function start() {
     if (state.unsaid) byId("announce").textContent = `${state.unsaid} new event${state.unsaid === 1 ? "" : "s"}`;
     state.unsaid = 0;
   }, ANNOUNCE_MS);
+  // A browser opens six connections to one host: a page that nobody sees must not keep one.
+  let hidden;
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(hidden);
+    if (document.hidden) hidden = setTimeout(() => live.stop(), HIDDEN_MS);
+    else live.resume();
+  });
+  addEventListener("pagehide", () => live.stop());
+  addEventListener("pageshow", (event) => { if (event.persisted) live.resume(); });
   showTheme();
   follow();
 }

@@ -1,13 +1,12 @@
 // One event: request and response side by side, what it was about, and its metadata.
 
-import { bytesView, decode } from "./bytes.js";
+import { bytesView, decode, pieces } from "./bytes.js";
 import { curl } from "./curl.js";
 import { copyFrom, el, tabs } from "./dom.js";
 import { write } from "./json.js";
 import * as show from "./show.js";
 import { status } from "./table.js";
 import { expandAll, tree } from "./tree.js";
-import { pieces } from "./bytes.js";
 
 /** Return the nodes of an event's page. `on` has close, filter(name, value) and move(step). */
 export function detail(id, event, on) {
@@ -52,7 +51,7 @@ function facts(id, event, on) {
   const request = event.request ?? {};
   const route = event.metadata?.route ?? request.route;
   const found = [
-    ["Time", request.time && `${show.clock(Date.parse(request.time))} · ${request.time}`],
+    ["Time", request.time && show.moment(request.time)],
     ["Route", route, "route"],
     ["User", event.user_id, "user"],
     ["Company", event.company_id, "company"],
@@ -107,12 +106,11 @@ function body(message, truncated) {
     const view = bytesView(bytes);
     return section(`Body · ${show.bytes(bytes.length)}`, view.holder, cut, view.strip);
   }
-  return section("Body · JSON", jsonView(message.body, true), cut);
+  return section("Body · JSON", jsonView(message.body), cut);
 }
 
-function jsonView(value, raw = true) {
+function jsonView(value) {
   const root = tree(value);
-  if (!raw) return root;
   const view = tabs("JSON as", { Tree: () => root, Raw: () => pieces(write(value), 65536, (text) => text, "text") });
   view.strip.append(
     el("button", { type: "button", class: "tab", onclick: () => expandAll(root, true) }, "Expand"),

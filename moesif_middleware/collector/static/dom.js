@@ -26,14 +26,27 @@ export function byId(id) {
 
 /** Copy text and say so on the button for a moment. */
 export async function copyFrom(button, text) {
-  const label = button.textContent;
+  const label = (button.dataset.label ??= button.textContent);
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
-    button.textContent = "Copying is blocked";
+    button.textContent = copyOld(text) ? "Copied" : "Copying is blocked";
   }
   setTimeout(() => { button.textContent = label; }, 1500);
+}
+
+// Over plain HTTP from another machine there is no navigator.clipboard.
+function copyOld(text) {
+  const area = el("textarea", { class: "visually-hidden", readonly: true });
+  const focused = document.activeElement;
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  const done = document.execCommand("copy");
+  area.remove();
+  focused?.focus();
+  return done;
 }
 
 /** A small tab strip over panels that are made when they are first shown. */

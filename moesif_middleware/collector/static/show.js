@@ -2,12 +2,22 @@
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "2-digit" });
+const FULL = new Intl.DateTimeFormat(undefined, {
+  year: "numeric", month: "short", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  fractionalSecondDigits: 3, hourCycle: "h23", timeZoneName: "short",
+});
 const COUNT = new Intl.NumberFormat();
 
 export function clock(ms) {
   const moment = new Date(ms);
   const time = `${CLOCK.format(moment)}.${String(((ms % 1000) + 1000) % 1000).padStart(3, "0")}`;
   return moment.toDateString() === new Date().toDateString() ? time : `${DAY.format(moment)} ${CLOCK.format(moment)}`;
+}
+
+/** Return date, time and zone as the reader's clock has them. */
+export function moment(iso) {
+  const parsed = Date.parse(iso);
+  return Number.isNaN(parsed) ? iso : FULL.format(parsed);
 }
 
 export function count(number) {

@@ -169,7 +169,7 @@ export class EventTable {
 }
 
 function spacer() {
-  return el("tr", { class: "spacer", "aria-hidden": "true" }, el("td", { colspan: "7" }));
+  return el("tr", { class: "spacer", "aria-hidden": "true" }, el("td"));
 }
 
 function tag(text) {
