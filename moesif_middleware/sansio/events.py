@@ -26,6 +26,9 @@ TRANSACTION_HEADER = "x-moesif-transaction-id"
 
 # What two bodies of MAX_BODY leave of MAX_EVENT, with room for commas and names.
 _MAX_REST = MAX_EVENT - 2 * MAX_BODY - 400
+_MAX_FIELDS = 20
+# Values of one field: more would not fit anyway.
+_MAX_NODES = 40_000
 _BODILESS = frozenset((204, 304))
 _NOTE_KEYS = {"truncated": "{}_body_truncated", "stream": "{}_body_stream", "problem": "{}_body_problem"}
 _REQUEST_FIELDS = ("uri", "verb", "headers", "ip_address", "api_version")
@@ -253,7 +256,7 @@ def _time(value: Any) -> Any:
     try:
         return wire_time(value) if isinstance(value, int | float | datetime) else value
     except (ValueError, OverflowError, OSError):
-        return str(value)
+        return jsontext.as_text(value)
 
 
 def _encode_slowly(wire: dict[str, Any]) -> bytes:
@@ -270,7 +273,14 @@ def _encode_slowly(wire: dict[str, Any]) -> bytes:
             wire["metadata"] = metadata = _joined(metadata or {}, _cut_note(metadata, side, text))
             text = fitting.cut_body(text, message.get("transfer_encoding") == "base64", MAX_BODY)
         texts[side] = orjson.Fragment(text)
-    wire = fitting.trim(jsontext.plain(wire), _MAX_REST)
+    wire = fitting.trim({name: _plain_field(value) for name, value in wire.items()}, _MAX_REST)
     for side, fragment in texts.items():
         wire[side]["body"] = fragment
     return orjson.dumps(wire, option=jsontext.OPTIONS)
+
+
+def _plain_field(value: Any) -> Any:
+    """Return a plain copy, of a message field by field, so that one without end does not use up the others' room."""
+    if type(value) is dict and len(value) < _MAX_FIELDS:
+        return {jsontext.as_text(name): jsontext.plain(inner, _MAX_NODES) for name, inner in value.items()}
+    return jsontext.plain(value, _MAX_NODES)

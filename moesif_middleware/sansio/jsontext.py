@@ -202,9 +202,9 @@ def as_text(value: Any) -> str:
     return _SURROGATES.sub("\ufffd", text[:_MAX_TEXT])
 
 
-def plain(value: Any) -> Any:
-    """Return a copy made of what JSON has, at most MAX_DEPTH deep and of a bounded number of nodes."""
-    return _Plain().copy(value, 0)
+def plain(value: Any, nodes: int = _MAX_NODES) -> Any:
+    """Return a copy made of what JSON has, at most MAX_DEPTH deep and of about ``nodes`` values."""
+    return _Plain(nodes).copy(value, 0)
 
 
 class _Plain:
@@ -212,8 +212,8 @@ class _Plain:
 
     __slots__ = ("room",)
 
-    def __init__(self) -> None:
-        self.room = _MAX_NODES
+    def __init__(self, room: int) -> None:
+        self.room = room
 
     def copy(self, value: Any, depth: int) -> Any:
         """Return the copy of a value that stands ``depth`` levels deep."""
