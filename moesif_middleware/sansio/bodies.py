@@ -7,15 +7,25 @@ What the bytes are is judged by the bytes; the content type is a hint (collector
 from __future__ import annotations
 
 from binascii import b2a_base64
+from collections.abc import Callable
 from typing import Any, Final
 
-from . import decoding, forms, jsontext
+from . import decoding, forms, graphql, jsontext, streams
 
 MAX_BODY = 460_800
 """Bytes of a body, as encoded, from which on the server would cut it and store what is no longer valid JSON."""
 
 _URLENCODED = "application/x-www-form-urlencoded"
-_STREAMS = frozenset(("text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl"))
+_CHARSETS = {
+    "utf-16": "utf-16",
+    "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be",
+    "utf-32": "utf-32",
+    "iso-8859-1": "latin-1",
+    "latin1": "latin-1",
+    "windows-1252": "cp1252",
+}
+_SINGLE_BYTE = frozenset(("latin-1", "cp1252"))
 # A parsed tree takes twenty times the memory of its text: larger ones are parsed again when asked for.
 _KEEP_PARSED = 128 * 1024
 
@@ -99,34 +109,69 @@ def read(
         cut = cut or not complete
     if cut:
         notes["truncated"] = total
+    return _structured(data, cut, content_type, notes, (chunks, total)) or base64(data, notes)
+
+
+def _structured(
+    data: bytes, cut: bool, content_type: str, notes: dict[str, Any], passed: tuple[int, int]
+) -> Body | None:
     media_type = content_type.partition(";")[0].strip().lower()
-    if media_type in _STREAMS:
-        notes["stream"] = {"chunks": chunks, "bytes": total}
-    return _structured(data, cut, media_type, notes) or base64(data, notes)
-
-
-def _structured(data: bytes, cut: bool, media_type: str, notes: dict[str, Any]) -> Body | None:
+    if media_type in streams.PARSERS:
+        notes["stream"] = {"chunks": passed[0], "bytes": passed[1]}
+        return _value(notes, streams.PARSERS[media_type], data, cut)
+    if media_type == "multipart/form-data":
+        boundary = forms.boundary_of(content_type)
+        return _value(notes, forms.parse_multipart, data, boundary, cut, notes) if boundary else None
+    data = _utf8(data, content_type, cut)
     if media_type == _URLENCODED:
         # Some clients send a JSON document under this type; a bare scalar is the name of a field.
         document = _json(data, cut, notes) if data.lstrip()[:1] in (b"{", b"[") else None
-        return document or _form(data, cut, notes)
+        return document or _value(notes, forms.parse_urlencoded, data, cut, notes)
     return _json(data, cut, notes)
 
 
-def _form(data: bytes, cut: bool, notes: dict[str, Any]) -> Body | None:
+def _value(notes: dict[str, Any], parse: Callable[..., Any], *arguments: Any) -> Body | None:
+    """Return a body of what the parser makes of it, None for what it refuses or what is too deep."""
     try:
-        return Body("json", forms.parse_urlencoded(data, cut, notes), notes=notes)
+        value = parse(*arguments)
     except ValueError:
         return None
+    return None if jsontext.too_deep(value) else Body("json", value, notes=notes)
 
 
 def _json(data: bytes, cut: bool, notes: dict[str, Any]) -> Body | None:
     if not jsontext.looks_like_json(data):
         return None
+    raw = None
     try:
         if cut:
-            return Body("json", jsontext.parse_cut(data), notes=notes)
-        value, raw = jsontext.parse(data)
+            value = jsontext.parse_cut(data)
+        else:
+            value, raw = jsontext.parse(data)
     except ValueError:
         return None
+    if type(value) in (dict, list) and (operation := graphql.operation(value)):
+        notes.update(operation)
     return Body("json", value, raw=raw, notes=notes)
+
+
+def _utf8(data: bytes, content_type: str, cut: bool) -> bytes:
+    """Return text of another charset as UTF-8; bytes that are not of that charset as they are."""
+    charset = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else None
+    if "charset" in content_type:
+        charset = _CHARSETS.get(forms.parameters(content_type).get("charset", "").lower(), charset)
+    if charset is None or (charset in _SINGLE_BYTE and _is_utf8(data)):
+        return data
+    try:
+        return data.decode(charset, "ignore" if cut else "strict").encode()
+    except UnicodeError:
+        return data
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Return whether the bytes are UTF-8 after all: many servers name their default charset for every answer."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -30,7 +30,12 @@ _MAX_FIELDS = 20
 # Values of one field: more would not fit anyway.
 _MAX_NODES = 40_000
 _BODILESS = frozenset((204, 304))
-_NOTE_KEYS = {"truncated": "{}_body_truncated", "stream": "{}_body_stream", "problem": "{}_body_problem"}
+_NOTE_KEYS = {
+    "truncated": "{}_body_truncated",
+    "stream": "{}_body_stream",
+    "problem": "{}_body_problem",
+    "fields_left_out": "{}_body_fields_left_out",
+}
 _REQUEST_FIELDS = ("uri", "verb", "headers", "ip_address", "api_version")
 _RESPONSE_FIELDS = ("status", "headers", "ip_address")
 _EVENT_FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in ("request", "response"))

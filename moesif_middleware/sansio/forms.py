@@ -6,11 +6,22 @@ its content. A field that was cut is left out: half a value would hide from the 
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from . import jsontext
+
 MAX_FIELDS = 1000
 """Fields that are read; more are left out, and counted in the notes."""
+
+# RFC 2046 5.1.1 allows 70 characters; some clients use more.
+_MAX_BOUNDARY = 200
+_MAX_PADDING = 200
+_MAX_PART_HEADERS = 8192
+_LF = 10
+_PARAMETER = re.compile(r""";\s*+([!#$%&'*+.^_`|~\w-]++)\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;\s]*+)""", re.ASCII)
 
 
 def parse_urlencoded(data: bytes, cut: bool, notes: dict[str, Any]) -> dict[str, Any]:
@@ -43,3 +54,115 @@ def add(fields: dict[str, Any], name: str, value: Any) -> None:
         fields[name].append(value)
     else:
         fields[name] = [fields[name], value]
+
+
+def boundary_of(content_type: str) -> bytes | None:
+    """Return the boundary of a multipart content type, None when there is none that can be used."""
+    boundary = parameters(content_type).get("boundary", "").encode("utf-8", "replace")
+    return boundary if 0 < len(boundary) <= _MAX_BOUNDARY else None
+
+
+def parse_multipart(data: bytes, boundary: bytes, cut: bool, notes: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields; a file is ``{"name", "type", "size"}``, with ``"cut": true`` when only its beginning was kept.
+
+    Raises ValueError when no part begins anywhere.
+    """
+    fields: dict[str, Any] = {}
+    count = 0
+    for headers, content, whole in _parts(data, boundary):
+        count += 1
+        if count > MAX_FIELDS:
+            notes["fields_left_out"] = data.count(b"--" + boundary) - MAX_FIELDS
+            break
+        disposition = parameters(headers.get("content-disposition", ""))
+        value = _part_value(headers.get("content-type"), disposition, content, whole)
+        if value is not None:
+            add(fields, disposition.get("name", ""), value)
+    if not count and not (cut and b"--" + boundary in data):
+        raise ValueError("no part")
+    return fields
+
+
+def _parts(data: bytes, boundary: bytes) -> Iterator[tuple[dict[str, str], bytes, bool]]:
+    """Yield each part's headers and content, and whether its end was kept."""
+    delimiter = b"--" + boundary
+    start, end = _delimiter(data, delimiter, 0)
+    while start >= 0 and not data.startswith(b"--", start + len(delimiter)):
+        start, next_end = _delimiter(data, delimiter, end)
+        part = data[end:start] if start >= 0 else data[end:]
+        head, blank, content = _divided(part)
+        if blank:
+            if start >= 0:
+                content = content.removesuffix(b"\n").removesuffix(b"\r")
+            yield _headers(head), content, start >= 0
+        end = next_end
+
+
+def _delimiter(data: bytes, delimiter: bytes, position: int) -> tuple[int, int]:
+    """Return where the next delimiter line starts and where the line after it does; -1 for the start when none is left.
+
+    A line is a delimiter when nothing but blanks, or the two dashes of the last one, follows the boundary.
+    """
+    while (start := data.find(delimiter, position)) >= 0:
+        position = start + len(delimiter)
+        if start and data[start - 1] != _LF:
+            continue
+        if data.startswith(b"--", position):
+            return start, len(data)
+        line_end = data.find(b"\n", position, position + _MAX_PADDING)
+        if line_end >= 0 and not data[position:line_end].strip(b" \t\r"):
+            return start, line_end + 1
+    return -1, len(data)
+
+
+def _divided(part: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return a part's headers, the blank line and its content; no blank line within the bound means no headers yet."""
+    for newline in (b"\r\n", b"\n"):
+        if part.startswith(newline):
+            return b"", newline, part[len(newline) :]
+        end = part.find(newline * 2, 0, _MAX_PART_HEADERS)
+        if end >= 0:
+            return part[:end], newline * 2, part[end + 2 * len(newline) :]
+    return part, b"", b""
+
+
+def _headers(head: bytes) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for line in head.split(b"\n"):
+        name, colon, value = line.decode("utf-8", "replace").partition(":")
+        if colon:
+            headers[name.strip().lower()] = value.strip()
+    return headers
+
+
+def _part_value(content_type: str | None, disposition: dict[str, str], content: bytes, whole: bool) -> Any:
+    if "filename" in disposition:
+        file = {"name": disposition["filename"], "type": content_type, "size": len(content)}
+        return file if whole else {**file, "cut": True}
+    if not whole:
+        return None
+    if content_type is not None and "json" in content_type.lower():
+        try:
+            return jsontext.parse(content)[0]
+        except ValueError:
+            pass  # its sender was wrong: text, as the others
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return {"type": content_type, "size": len(content)}
+
+
+def parameters(header: str) -> dict[str, str]:
+    """Return the parameters of a header value, names in lower case (RFC 9110 5.6.6; RFC 5987 for ``name*``)."""
+    found: dict[str, str] = {}
+    for match in _PARAMETER.finditer(header):
+        name, value = match[1].lower(), match[2]
+        if value[:1] == '"':
+            value = value[1:-1].replace('\\"', '"').replace("%22", '"')
+        if name.endswith("*"):
+            charset, _, encoded = value.partition("'")
+            if charset.lower() != "utf-8":
+                continue
+            name, value = name[:-1], unquote_to_bytes(encoded.partition("'")[2]).decode("utf-8", "replace")
+        found[name] = value
+    return found

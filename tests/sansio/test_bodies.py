@@ -3,13 +3,19 @@
 import base64
 import gzip
 import json
+import os
+import tracemalloc
 import zlib
 
 import brotli
+import jiter
+import orjson
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
-from moesif_middleware.sansio import bodies
+from moesif_middleware.sansio import bodies, decoding, jsontext
 
 
 def read(data: bytes, *, total: int | None = None, content_type: str = "", encoding: str = "", limit: int = 100_000):
@@ -192,3 +198,260 @@ def test_urlencoded_forms_become_fields(data, fields):
 def test_a_cut_form_loses_the_field_that_was_cut():
     body = read(b"a=1&secret=abc", total=99, content_type="application/x-www-form-urlencoded")
     assert body.value == {"a": "1"}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data", "value"),
+    [
+        ("application/json; charset=utf-16", '{"a":"\u00e9"}'.encode("utf-16"), {"a": "\u00e9"}),
+        ("application/json", "[1]".encode("utf-16"), [1]),
+        ("application/json; charset=ISO-8859-1", b'["\xe9"]', ["\u00e9"]),
+        ("application/json; charset=ISO-8859-1", b'["\xc3\xa9"]', ["\u00e9"]),
+        ("application/json; charset=zlib_codec", b"[1]", [1]),
+    ],
+)
+def test_json_in_another_charset_is_read(content_type, data, value):
+    assert read(data, content_type=content_type).value == value
+
+
+def multipart(*parts: bytes, end: bytes = b"--XX--\r\n") -> bytes:
+    return b"".join(b"--XX\r\n" + part + b"\r\n" for part in parts) + end
+
+
+def field(name: str, content: bytes, *more: str) -> bytes:
+    head = "\r\n".join([f'Content-Disposition: form-data; name="{name}"', *more])
+    return head.encode() + b"\r\n\r\n" + content
+
+
+def file(name: str, filename: str, content: bytes) -> bytes:
+    head = f'Content-Disposition: form-data; name="{name}"; filename="{filename}"\r\nContent-Type: image/png'
+    return head.encode() + b"\r\n\r\n" + content
+
+
+CANARY = b"canary-in-a-file"
+
+
+@pytest.mark.parametrize(
+    ("data", "fields"),
+    [
+        (multipart(field("a", b"1"), field("b", b"2"), field("a", b"3")), {"a": ["1", "3"], "b": "2"}),
+        (multipart(field("a", b"x\r\n--XY\r\ny")), {"a": "x\r\n--XY\r\ny"}),
+        (multipart(field("a", b"x --XX y")), {"a": "x --XX y"}),
+        (multipart(field("a", b"--XXmore")), {"a": "--XXmore"}),
+        (multipart(file("f", "a.png", CANARY)), {"f": {"name": "a.png", "type": "image/png", "size": 16}}),
+        (multipart(file("f", "", b"")), {"f": {"name": "", "type": "image/png", "size": 0}}),
+        (multipart(file("f", "a%22b;c.png", b"\0")), {"f": {"name": 'a"b;c.png', "type": "image/png", "size": 1}}),
+        (multipart(field("op", b'{"a":1}', "Content-Type: application/json")), {"op": {"a": 1}}),
+        (multipart(field("op", b"{", "Content-Type: application/json")), {"op": "{"}),
+        (multipart(field("bin", b"\xff\xfe")), {"bin": {"type": None, "size": 2}}),
+        (multipart(b"\r\nno headers"), {"": "no headers"}),
+        (multipart(field("a", b"1")).replace(b"\r\n", b"\n"), {"a": "1"}),
+        (b"preamble\r\n" + multipart(field("a", b"1"), end=b"--XX--epilogue --XX\r\n"), {"a": "1"}),
+        (
+            multipart(b"Content-Disposition: form-data; name=n; filename*=utf-8''%e2%82%ac\r\n\r\n123"),
+            {"n": {"name": "\u20ac", "type": None, "size": 3}},
+        ),
+    ],
+)
+def test_multipart_forms_become_fields_and_files_their_name_type_and_size(data, fields):
+    body = read(data, content_type="multipart/form-data; boundary=XX")
+    assert (body.transfer_encoding, body.value) == ("json", fields)
+    assert CANARY not in body.encoded()
+
+
+@pytest.mark.parametrize("quoted", ['multipart/form-data; boundary="XX"', "multipart/form-data;charset=x; BOUNDARY=XX"])
+def test_the_boundary_may_be_quoted(quoted):
+    assert read(multipart(field("a", b"1")), content_type=quoted).value == {"a": "1"}
+
+
+WHOLE = multipart(field("a", b"1"), file("f", "a.png", CANARY * 9), field("secret", b"hunter2-" * 9))
+
+
+FILE_WHOLE = WHOLE.rindex(b"--XX\r\n") + len(b"--XX\r\n")
+
+
+def test_a_form_cut_anywhere_shows_no_part_of_a_value_and_nothing_of_a_file():
+    for size in range(5, len(WHOLE)):
+        body = read(WHOLE[:size], total=len(WHOLE), content_type="multipart/form-data; boundary=XX")
+        assert body.transfer_encoding == "json"
+        assert b"canary" not in body.encoded()
+        assert body.value.get("secret", "hunter2-" * 9) == "hunter2-" * 9
+        if "f" in body.value:
+            found = body.value["f"]
+            assert (found["name"], found["type"]) == ("a.png", "image/png")
+            # What follows a file that was cut may be the beginning of a delimiter.
+            assert found["size"] <= len(CANARY * 9 + b"\r\n--XX\r\n")
+            assert ("cut" in found) == (size < FILE_WHOLE)
+
+
+@pytest.mark.parametrize("content_type", ["multipart/form-data", "multipart/form-data; boundary=YY", "multipart/mixed"])
+def test_multipart_that_cannot_be_read_is_base64(content_type):
+    assert read(WHOLE, content_type=content_type).transfer_encoding == "base64"
+
+
+def test_fields_have_a_bound():
+    many = b"&".join(b"a%d=1" % number for number in range(1500))
+    body = read(many, content_type="application/x-www-form-urlencoded")
+    assert (len(body.value), body.notes["fields_left_out"]) == (1000, 500)
+    body = read(
+        multipart(*[field(f"a{number}", b"1") for number in range(1500)]),
+        content_type="multipart/form-data; boundary=XX",
+    )
+    assert (len(body.value), body.notes["fields_left_out"]) == (1000, 501)
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "total", "value"),
+    [
+        ("text/event-stream", b"data: a\n\ndata: b\n\n", None, [{"data": "a"}, {"data": "b"}]),
+        (
+            "text/event-stream",
+            b'event: x\r\nid: 7\r\ndata: {"a":1}\r\n\r\n',
+            None,
+            [{"event": "x", "id": "7", "data": {"a": 1}}],
+        ),
+        ("text/event-stream", b": ping\n\ndata: a\ndata:b\n\n", None, [{"data": "a\nb"}]),
+        ("text/event-stream", b"data: a\n\ndata: secret", 999, [{"data": "a"}]),
+        ("text/event-stream", b"data: secr", 999, []),
+        ("application/x-ndjson", b'{"a":1}\n\n[2]\r\nlog line\n', None, [{"a": 1}, [2], "log line"]),
+        ("application/jsonl", b'{"a":1}\n{"secret":"x', 999, [{"a": 1}]),
+    ],
+)
+def test_streams_are_their_first_records_with_the_count_and_size_of_what_passed(kind, data, total, value):
+    body = bodies.read(data, total=total or len(data), content_type=kind, content_encoding="", limit=9999, chunks=42)
+    assert (body.transfer_encoding, body.value) == ("json", value)
+    assert body.notes["stream"] == {"chunks": 42, "bytes": total or len(data)}
+
+
+@pytest.mark.parametrize(("kind", "data"), [("text/event-stream", b"hello"), ("application/x-ndjson", b"x\ny\n")])
+def test_a_stream_that_is_not_what_it_says_is_base64(kind, data):
+    assert read(data, content_type=kind).transfer_encoding == "base64"
+
+
+@pytest.mark.parametrize(
+    ("document", "notes"),
+    [
+        ({"query": "query GetUser($id: ID!) { user(id: $id) { name } }"}, {"name": "GetUser", "type": "query"}),
+        ({"query": "{ me { name } }"}, {"type": "query"}),
+        ({"query": "# hi\nmutation M { x }", "operationName": None}, {"name": "M", "type": "mutation"}),
+        ({"query": "query A{a} query B{b}", "operationName": "B"}, {"name": "B", "type": "query"}),
+        ({"operationName": "Persisted", "extensions": {"persistedQuery": {}}}, {"name": "Persisted"}),
+        ([{"query": "query A {a}"}, {"query": "{b}"}], {"name": ["A", None], "type": ["query", "query"]}),
+        ({"query": "SELECT 1"}, {}),
+        ({"query": {"match_all": {}}}, {}),
+        ({"operationName": "x"}, {}),
+    ],
+)
+def test_a_graphql_request_names_its_operation(document, notes):
+    body = read(json.dumps(document).encode())
+    assert body.notes == {f"graphql_operation_{key}": value for key, value in notes.items()}
+
+
+def test_a_large_document_is_parsed_when_asked_for_and_not_kept():
+    data = b"[" + b"[]," * 60_000 + b"[]]"
+    tracemalloc.start()
+    body = read(data, limit=460_800)
+    kept = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert len(body.value) == 60_001
+    assert kept < 100_000
+
+
+ZEROS = bytes(10_000_000)
+BOMBS = {
+    "gzip": gzip.compress(ZEROS),
+    "deflate": zlib.compress(ZEROS),
+    "br": brotli.compress(ZEROS, quality=5),
+    "zstd": zstandard.compress(ZEROS),
+    "gzip, gzip": gzip.compress(gzip.compress(ZEROS)),
+    "zstd, br": brotli.compress(zstandard.compress(ZEROS)),
+    "br, gzip": gzip.compress(brotli.compress(ZEROS, lgwin=24)),
+}
+
+
+@pytest.mark.parametrize("encoding", BOMBS)
+def test_a_bomb_costs_no_more_memory_than_the_bound(encoding):
+    data, limit = BOMBS[encoding], 100_000
+    read(data, encoding=encoding)
+    tracemalloc.start()
+    body = read(data, encoding=encoding, limit=limit)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # The body is held decoded and as base64 text.
+    assert peak < 3 * limit + 2_000_000
+    assert base64.b64decode(body.value) == bytes(limit)
+    assert body.notes["truncated"] == len(data)
+
+
+@pytest.mark.parametrize("window", range(10, 25))
+@pytest.mark.parametrize("size", [10, 99_999, 100_000, 100_001, 150_000, 270_000, 1_000_000])
+def test_brotli_is_decoded_alike_whatever_its_window(window, size):
+    data = (os.urandom(40_000) * 2 + b"some text, " * 900 + os.urandom(3000).hex().encode()) * 12
+    body = read(brotli.compress(data[:size], quality=4, lgwin=window), encoding="br")
+    assert base64.b64decode(body.value) == data[: min(size, 100_000)]
+
+
+def test_without_the_optional_decoders_the_original_is_kept(monkeypatch):
+    monkeypatch.setattr(decoding, "_brotli_package", lambda: None)
+    monkeypatch.setattr(decoding, "_zstd_package", lambda: None)
+    for encoding, data in (("br", brotli.compress(DOCUMENT)), ("zstd", zstandard.compress(DOCUMENT))):
+        body = read(data, encoding=encoding)
+        assert base64.b64decode(body.value) == data
+        assert "not installed" in body.notes["problem"]
+
+
+TYPES = [
+    "application/json",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=XX",
+    "text/event-stream",
+    "application/x-ndjson",
+    "text/plain; charset=utf-16",
+    "",
+]
+ENCODINGS = ["", "gzip", "deflate", "br", "zstd", "gzip, br", "x"]
+SEEDS = [
+    WHOLE,
+    DOCUMENT,
+    b'{"a":[{"b":"\\ud800"},1e999,-0.0]}',
+    b"data: x\n\n",
+    b"a=1&b=2",
+    b"[" * 300,
+    b"\xef\xbb\xbf{}",
+]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Bytes near something that is read: a seed cut, spliced and coded."""
+    data = draw(st.one_of(st.binary(max_size=300), st.sampled_from(SEEDS)))
+    place = draw(st.integers(0, len(data)))
+    data = data[:place] + draw(st.binary(max_size=8)) + data[draw(st.integers(0, len(data))) :]
+    coder = draw(st.sampled_from([bytes, gzip.compress, zlib.compress, brotli.compress, zstandard.compress]))
+    data = coder(data)
+    return data[: draw(st.integers(0, len(data)))] if draw(st.booleans()) else data
+
+
+@given(
+    damaged(),
+    st.integers(0, 3),
+    st.sampled_from(TYPES),
+    st.sampled_from(ENCODINGS),
+    st.sampled_from([1, 64, 1000, 460_800]),
+)
+def test_whatever_passed_the_body_is_json_that_every_parser_reads(data, missing, content_type, encoding, limit):
+    body = bodies.read(
+        data, total=len(data) + missing, content_type=content_type, content_encoding=encoding, limit=limit, chunks=2
+    )
+    if body is None:
+        assert not data
+        assert not missing
+        return
+    text = body.encoded()
+    value = json.loads(text, parse_constant=pytest.fail)
+    jiter.from_json(text, allow_inf_nan=False)
+    assert orjson.loads(text) is not Ellipsis
+    if body.raw is None:
+        assert value == json.loads(jsontext.dump(body.value))
+    if body.transfer_encoding == "base64":
+        assert len(base64.b64decode(value)) <= max(limit, len(data))

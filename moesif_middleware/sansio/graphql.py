@@ -1,0 +1,48 @@
+"""The operation that a GraphQL request names (GraphQL over HTTP, "Request parameters")."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_MAX_DOCUMENT = 8192
+_MAX_BATCH = 20
+_BEGINS = re.compile(r"(?:[\s,\ufeff]|#[^\n]*+\n)*+(?:\{|query\b|mutation\b|subscription\b|fragment\b)")
+_OPERATION = re.compile(r"\b(query|mutation|subscription)\b\s*+(?:([_A-Za-z]\w*+)\s*+)?+[({@]")
+
+
+def operation(value: Any) -> dict[str, Any]:
+    """Return ``graphql_operation_name`` and ``_type`` of a request body, for the metadata; empty for other bodies.
+
+    Both are lists for a batch of operations; an anonymous operation has no name.
+    """
+    if type(value) is list:
+        return _batch(value)
+    if type(value) is not dict:
+        return {}
+    found = _operation(value)
+    return {f"graphql_operation_{key}": text for key, text in found.items()}
+
+
+def _batch(values: list[Any]) -> dict[str, Any]:
+    if not values or type(values[0]) is not dict or not _operation(values[0]):
+        return {}
+    found = [_operation(value) for value in values[:_MAX_BATCH] if type(value) is dict]
+    return {f"graphql_operation_{key}": [each.get(key) for each in found] for key in ("name", "type")}
+
+
+def _operation(value: dict[str, Any]) -> dict[str, str]:
+    name, document = value.get("operationName"), value.get("query")
+    found: dict[str, str] = {}
+    if isinstance(document, str):
+        if not _BEGINS.match(document, 0, _MAX_DOCUMENT):
+            return {}
+        match = _OPERATION.search(document, 0, _MAX_DOCUMENT)
+        if match and match[2]:
+            found["name"] = match[2]
+        found["type"] = match[1] if match else "query"
+    elif not ("extensions" in value or "variables" in value):
+        return {}
+    if isinstance(name, str) and name:
+        found["name"] = name[:200]
+    return found
