@@ -40,9 +40,10 @@ _UNSET: Final = _Unset()
 class Body:
     """What an event holds of a body before it is encoded. Immutable by convention: ``replace`` makes another one.
 
-    ``transfer_encoding`` is ``json`` or ``base64``. ``raw`` is the JSON text as bytes that every parser reads alike, or
-    None when there is none but ``value``. ``notes`` are for the event's metadata: ``truncated`` (size in bytes of what
-    passed), ``stream`` (chunks and bytes that passed), ``graphql_operation``, ``problem`` (why it was not decoded).
+    ``transfer_encoding`` is ``json`` or ``base64``. ``raw`` is the JSON text as it passed, when every parser reads it,
+    else None; it may hold a key twice, so that a mask must judge its text, not the value alone. ``notes`` are for the
+    event's metadata: ``truncated`` (size in bytes of what passed), ``stream`` (chunks and bytes that passed),
+    ``graphql_operation_name`` and ``_type``, ``fields_left_out``, ``problem`` (why it was not decoded).
     """
 
     __slots__ = ("_value", "notes", "raw", "transfer_encoding")
@@ -63,8 +64,8 @@ class Body:
     @property
     def value(self) -> Any:
         """Return the JSON value, or the base64 text. A large document is parsed at each call: hold one at a time."""
-        if self._value is _UNSET and self.raw is not None:
-            return jsontext.parse(self.raw)[0]
+        if self.raw is not None and (self._value is _UNSET or jsontext.has_long_number(self.raw)):
+            return jsontext.exact(self.raw)
         return self._value
 
     def replace(self, value: Any) -> Body:

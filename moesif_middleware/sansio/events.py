@@ -26,6 +26,7 @@ TRANSACTION_HEADER = "x-moesif-transaction-id"
 
 # What two bodies of MAX_BODY leave of MAX_EVENT, with room for commas and names.
 _MAX_REST = MAX_EVENT - 2 * MAX_BODY - 400
+_SAFE = frozenset((str, int, float, bool, type(None), orjson.Fragment))
 _MAX_FIELDS = 20
 # Values of one field: more would not fit anyway.
 _MAX_NODES = 40_000
@@ -175,12 +176,12 @@ def join_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return str(value, "utf-8")
-    except (TypeError, UnicodeDecodeError):
-        return str(value, "latin-1") if isinstance(value, bytes | bytearray | memoryview) else str(value)
+    if type(value) is bytes:
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return value.decode("latin-1")
+    return value if isinstance(value, str) else jsontext.as_text(value)
 
 
 def finish(event: Event, *, parsed: bool = False) -> Event:
@@ -220,7 +221,7 @@ def encode(event: Event) -> bytes:
     what JSON lacks becomes text.
     """
     wire = _wire(event)
-    if not jsontext.unsafe(wire):
+    if not _unsafe(wire):
         try:
             encoded = orjson.dumps(wire, default=jsontext.foreign, option=jsontext.OPTIONS)
         except (TypeError, RecursionError):
@@ -228,6 +229,20 @@ def encode(event: Event) -> bytes:
         if len(encoded) <= MAX_BODY:
             return encoded
     return _encode_slowly(wire)
+
+
+def _unsafe(found: dict[Any, Any], levels: int = 2) -> bool:
+    """Return whether a hook put in what must not be handed to orjson as it is.
+
+    Messages and header maps, ``levels`` of them, hold text and numbers nearly always: one look at their types.
+    """
+    if _SAFE.issuperset(map(type, found.values())):
+        return False
+    return any(
+        _unsafe(value, levels - 1) if levels and type(value) is dict else jsontext.unsafe(value)
+        for value in found.values()
+        if type(value) not in _SAFE
+    )
 
 
 def _wire(event: Event) -> dict[str, Any]:

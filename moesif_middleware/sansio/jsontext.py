@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from datetime import date, datetime
+from datetime import date
 from enum import Enum
 from typing import Any
 
@@ -33,8 +33,12 @@ _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 _STARTS = frozenset(b'{["-0123456789tfn')
 _CONTAINERS = frozenset((dict, list))
+_UNCHANGED = frozenset((bool, type(None), orjson.Fragment))
+_SCALARS = (str, bytes, bytearray, memoryview, Enum)
+_NESTING = (dict, list, tuple)
+_BYTES = (bytes, bytearray, memoryview)
 _DIGIT_MAP = bytes(48 if 48 <= code <= 57 else 0 for code in range(256))
-# 19 digits may be more than 64 bits, which orjson reads as a rounded double.
+# 19 digits may be more than 64 bits.
 _LONG_NUMBER = b"0" * 19
 _NUMERIC = b"-+.0123456789eE"
 _ESCAPES = re.compile(
@@ -50,34 +54,31 @@ def looks_like_json(data: bytes) -> bool:
 
 
 def parse(data: bytes) -> tuple[Any, bytes | None]:
-    """Read a whole document. Return its value and the bytes as they passed, if every parser reads these alike.
+    """Read a whole document. Return its value, and its bytes as they passed if every parser reads these.
 
-    The bytes are None when they are not what the value says: a byte order mark, a key twice, a number or an escape
-    that some parsers refuse. Raises ValueError for what is not JSON or is nested more than MAX_DEPTH deep.
+    The bytes are None for a byte order mark and for numbers and escapes that some parsers refuse. They may hold a key
+    twice, of which the value shows the last. An integer of more than 64 bits may be rounded in the value: ``exact``
+    reads it in full. Raises ValueError for what is not JSON or is nested more than MAX_DEPTH deep.
     """
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return _parse_slowly(data), None
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and too_deep(value):
+    if len(data) > 2 * MAX_DEPTH and data.count(b"[") + data.count(b"{") > MAX_DEPTH and too_deep(value):
         raise ValueError("nested too deeply")
-    if _reads_alike(data, value):
-        return value, data
-    try:
-        # jiter keeps integers of any size and tells of a key that stands twice, which would hide from the mask.
-        return jiter.from_json(data, catch_duplicate_keys=True), data
-    except ValueError:
-        return value, None
+    return value, data
 
 
-def _reads_alike(data: bytes, value: Any) -> bool:
-    again = orjson.dumps(value)
-    if again == data:
-        return True
-    # A colon lost on the way is a key that stood twice; \u003a could hide one.
-    if b"\\" in data and b"\\u" in data:
-        return False
-    return data.count(b":") == again.count(b":") and _LONG_NUMBER not in data.translate(_DIGIT_MAP)
+def exact(data: bytes) -> Any:
+    """Return the value of bytes that ``parse`` gave back, integers of any size in full."""
+    if has_long_number(data):
+        return jiter.from_json(data, allow_inf_nan=False)
+    return orjson.loads(data)
+
+
+def has_long_number(data: bytes) -> bool:
+    """Return whether there may be an integer of more than 64 bits, which orjson rounds."""
+    return _LONG_NUMBER in data.translate(_DIGIT_MAP)
 
 
 def _parse_slowly(data: bytes) -> Any:
@@ -159,13 +160,13 @@ def too_deep(value: Any) -> bool:
 
 def unsafe(value: Any) -> bool:
     """Return whether a value of unknown making must not be handed to orjson: too deep, a cycle, or without end."""
-    level, nodes = [value], 0
+    level, nodes = [value] if isinstance(value, _NESTING) else [], 0
     for _ in range(MAX_DEPTH):
         level = [
             inner
             for outer in level
             for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, dict | list | tuple)
+            if isinstance(inner, _NESTING)
         ]
         if not level:
             return False
@@ -177,7 +178,7 @@ def unsafe(value: Any) -> bool:
 
 def dump(value: Any) -> bytes:
     """Write any Python value as JSON that any parser reads. Never raises: what JSON lacks becomes text or null."""
-    if not isinstance(value, dict | list | tuple) or not unsafe(value):
+    if not unsafe(value):
         try:
             return orjson.dumps(value, default=foreign, option=OPTIONS)
         except (TypeError, RecursionError):
@@ -187,7 +188,7 @@ def dump(value: Any) -> bytes:
 
 def foreign(value: Any) -> str:
     """Return text for an object that orjson does not know. Raises TypeError for one that holds others."""
-    if isinstance(value, Collection) and not isinstance(value, bytes | bytearray | memoryview):
+    if isinstance(value, Collection) and not isinstance(value, _BYTES):
         # Their number has no bound here; ``plain`` has one.
         raise TypeError
     return as_text(value)
@@ -196,7 +197,7 @@ def foreign(value: Any) -> str:
 def as_text(value: Any) -> str:
     """Return a bounded, encodable text for a value that JSON lacks."""
     try:
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
+        text = bytes(value).decode("utf-8", "replace") if isinstance(value, _BYTES) else str(value)
     except Exception:  # whatever a stranger's __str__ raises, the event must not be lost for it
         text = f"<{type(value).__name__}>"
     return _SURROGATES.sub("\ufffd", text[:_MAX_TEXT])
@@ -220,9 +221,12 @@ class _Plain:
         self.room -= 1
         if self.room < 0:
             return "[too many values]"
-        if value is None or isinstance(value, bool | orjson.Fragment):
+        kind = type(value)
+        if kind is str and value.isascii():
             return value
-        if isinstance(value, Collection) and not isinstance(value, str | bytes | bytearray | memoryview | Enum):
+        if kind in _UNCHANGED:
+            return value
+        if kind in _CONTAINERS or (isinstance(value, Collection) and not isinstance(value, _SCALARS)):
             return self._container(value, depth)
         return _scalar(value)
 
@@ -230,7 +234,7 @@ class _Plain:
         if depth >= MAX_DEPTH:
             return "[nested too deeply]"
         try:
-            if isinstance(value, Mapping):
+            if type(value) is dict or isinstance(value, Mapping):
                 return {_key(key): self.copy(inner, depth + 1) for key, inner in value.items() if self.room >= 0}
             return [self.copy(inner, depth + 1) for inner in value if self.room >= 0]
         except Exception:  # a mapping of the user's own may fail at any step
@@ -248,7 +252,7 @@ def _scalar(value: Any) -> Any:
         return orjson.Fragment(b"%d" % value) if value.bit_length() < 1000 else hex(value)[:_MAX_TEXT]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if isinstance(value, datetime | date):
+    if isinstance(value, date):
         return value.isoformat()
     return as_text(value)
 
