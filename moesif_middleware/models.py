@@ -46,7 +46,7 @@ class _Model:
                 continue
             if isinstance(value, _Model):
                 value = value.to_wire()
-            elif isinstance(value, datetime):
+            elif isinstance(value, datetime) or (item.name == "modified_time" and isinstance(value, float | int)):
                 value = wire_time(value)
             found[item.name] = value
         return found

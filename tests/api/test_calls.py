@@ -70,6 +70,8 @@ def test_a_body_may_be_models_and_documents():
     """Models go out as their wire documents, without what is not set, also inside a list."""
     body = encode([User("u1", metadata={"at": NOON}), {"user_id": "u2"}])
     assert orjson.loads(body) == [{"user_id": "u1", "metadata": {"at": "2024-02-06T12:00:00Z"}}, {"user_id": "u2"}]
+    body = encode(Company("c1", modified_time=NOON.timestamp()))
+    assert orjson.loads(body) == {"company_id": "c1", "modified_time": "2024-02-06T12:00:00.000Z"}
 
 
 @pytest.mark.parametrize(

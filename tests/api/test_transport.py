@@ -3,6 +3,7 @@
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import httpx
@@ -208,6 +209,14 @@ async def test_an_answer_that_does_not_end_is_a_transport_error(variant, answer,
             with pytest.raises(errors.TransportError, match=name):
                 await settle(client.meters.list())
     assert time.monotonic() - started < 3
+
+
+def test_threads_share_a_client(url, stub):
+    """Each gets its own answer, and no call is lost."""
+    with ManagementClient(KEY, base_url=f"{url}/v1") as client, ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(client.meters.get, [f"m{number}" for number in range(80)]))
+    assert len(found) == 80
+    assert {seen.path for seen in stub.requests} == {f"/v1/~/billing/meters/m{number}" for number in range(80)}
 
 
 async def test_a_client_that_was_handed_in_stays_open(management, variant):
