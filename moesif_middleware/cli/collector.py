@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import re
+import signal
 import socket
 import sys
 import tempfile
 from pathlib import Path
+from types import FrameType
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -16,6 +19,9 @@ from ..errors import ConfigurationError
 
 SWITCH_SECONDS = 0.0005
 """How long one thread may keep the interpreter: at the usual 5 ms the writing thread waits more than it writes."""
+
+_SCOPED_KEY = re.compile(r"(.*?)=([a-z]+:[a-z_]+(?:,[a-z]+:[a-z_]+)*)")
+"""A key and its scopes; any other ``=`` belongs to the key."""
 
 _UNITS = {"ms": 0.001, "s": 1.0}
 
@@ -45,14 +51,19 @@ def run(arguments: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     with tempfile.TemporaryDirectory(prefix="moesif-collector-") as directory:
         settings = read_settings(arguments, Path(directory))
-        listener = _listen(settings.host, arguments.port)
-        app = create_app(settings)
-        config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=3)
-        _announce(settings, listener)
-        try:
-            uvicorn.Server(config).run(sockets=[listener])
-        finally:
-            listener.close()
+        with _listen(settings.host, arguments.port) as listener:
+            app = create_app(settings)
+            config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=3)
+            server = uvicorn.Server(config)
+
+            def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
+                server.should_exit = True
+
+            # uvicorn raises the signal that ended it once more: by default that would leave the temporary store behind.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, stop)
+            _announce(settings, listener)
+            server.run(sockets=[listener])
     return 0
 
 
@@ -72,8 +83,8 @@ def read_settings(arguments: argparse.Namespace, directory: Path) -> CollectorSe
 
 
 def _management_key(text: str) -> ManagementKey:
-    key, marked, scopes = text.partition("=")
-    return ManagementKey(key, frozenset(scopes.split(",")) if marked else None)
+    found = _SCOPED_KEY.fullmatch(text)
+    return ManagementKey(found[1], frozenset(found[2].split(","))) if found else ManagementKey(text)
 
 
 def _seconds(text: str) -> float:

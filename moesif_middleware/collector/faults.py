@@ -68,7 +68,7 @@ class FaultSwitch:
             await self._app(scope, receive, _dripping(send))
         else:
             await _drain(receive)
-            await _misbehave(kind, send)
+            await _misbehave(kind, receive, send)
 
     def _chosen(self) -> str | None:
         """Return one fault or none; the shares add up, so that each is met as often as it says."""
@@ -85,25 +85,22 @@ async def _drain(receive: Receive) -> None:
         continue
 
 
-async def _misbehave(kind: str, send: Send) -> None:
-    if kind == "hang":
-        # Until the client gives up or the server ends.
-        await asyncio.Event().wait()
+async def _misbehave(kind: str, receive: Receive, send: Send) -> None:
     headers = [(b"content-type", b"application/json")]
-    if kind == "garbage":
+    if kind == "hang":
+        while (await receive())["type"] != "http.disconnect":
+            continue
+    elif kind == "garbage":
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b'{"sample_rate": "\x00\xff'})
-        return
-    if kind == "reset":
+    elif kind == "reset":
         # A body shorter than its length: the server can only end the connection.
         await send({"type": "http.response.start", "status": 201, "headers": [*headers, (b"content-length", b"1000")]})
         await send({"type": "http.response.body", "body": b"{", "more_body": True})
-        raise ConnectionAbortedError("a reset was asked for")
-    status = int(kind)
-    if status in _RETRY_AFTER:
-        headers.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"error": "a fault was asked for"}'})
+    else:
+        headers += [(b"retry-after", b"1")] if int(kind) in _RETRY_AFTER else []
+        await send({"type": "http.response.start", "status": int(kind), "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"error": "a fault was asked for"}'})
 
 
 def _dripping(send: Send) -> Send:
