@@ -152,7 +152,9 @@ class SQLiteStore:
     def _connect(self) -> sqlite3.Connection:
         try:
             # Autocommit: transactions are begun by hand. No connection is used by two threads at a time.
-            connection = sqlite3.connect(self._path, BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(
+                self._path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+            )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
         except sqlite3.Error as error:
