@@ -26,7 +26,7 @@ MAX_DEPTH = 64
 # The largest double has 309 digits; a longer integer is infinity, or an error, to many parsers.
 _MAX_DIGITS = 308
 # More than the lists that 460 800 bytes of JSON can hold.
-_MAX_NODES = 250_000
+_MAX_NODES = 160_000
 _MAX_TEXT = 8192
 
 _BOM = b"\xef\xbb\xbf"

@@ -1,17 +1,22 @@
 """Events: what an exchange becomes, and that it always fits and reads."""
 
 import dataclasses
+import itertools
 import json
+from pathlib import Path
 from typing import Any
 
 import jiter
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from moesif_middleware.models import Event, EventRequest, EventResponse
 from moesif_middleware.sansio import events
 from moesif_middleware.sansio.bodies import Body
 from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
+from scripts import fuzz_bodies
 
 
 def exchange(
@@ -245,3 +250,36 @@ def test_bodies_are_cut_so_that_the_event_fits(body, parsed):
     if len(body.encoded()) > 460_800:
         assert found["metadata"]["request_body_truncated"] == found["metadata"]["response_body_truncated"] > 460_800
         assert type(found["request"]["body"]) is type(body.value)
+
+
+CORPUS = sorted((Path(__file__).parent.parent / "corpus" / "bodies").iterdir())
+
+
+def test_the_fuzzer_s_corpus_becomes_events_that_fit_and_read():
+    assert CORPUS
+    for path in CORPUS:
+        fuzz_bodies.check(path.read_bytes())
+
+
+@given(
+    st.binary(max_size=400),
+    st.lists(st.integers(1, 60), min_size=1, max_size=5),
+    st.integers(0, 500),
+    st.sampled_from(fuzz_bodies.CONTENT_TYPES),
+    st.sampled_from([coding for coding, _ in fuzz_bodies.CODINGS]),
+)
+def test_whatever_bytes_pass_in_any_chunking_the_event_is_json_that_fits(data, sizes, limit, content_type, coding):
+    headers = ((b"content-type", content_type), (b"content-encoding", coding))
+    made = exchange(headers=headers)
+    made.response_headers = headers
+    made.request_body = made.response_body = BodyBuffer(limit)
+    rest = data
+    for size in itertools.cycle(sizes):
+        made.request_body.feed(rest[:size])
+        rest = rest[size:]
+        if not rest:
+            break
+    found = wire(made)
+    assert ("body" in found["request"]) == bool(data)
+    if len(data) > limit:
+        assert found["metadata"]["request_body_truncated"] == len(data)
