@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -18,12 +17,7 @@ import orjson
 
 from ..errors import APIError, AuthenticationError, InvalidModel, RateLimited, error_class
 from ..models import Action, Campaign, Company, Event, EventRequest, EventResponse, Subscription, User, wire_time
-
-TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""Statuses that asking again may change (reference, "Errors", and what deployed servers answer)."""
-
-LONGEST_RETRY_AFTER = 300.0
-"""Seconds; a server that asks for more is taken to mean this much."""
+from ..sansio.protocol import Verdict, backoff, retry_after, verdict
 
 _MODELS = (Event, EventRequest, EventResponse, Action, User, Company, Subscription, Campaign)
 _ENCODING = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
@@ -204,29 +198,13 @@ def _missing_scope(reply: Reply, message: str) -> str | None:
     return " ".join(dict.fromkeys(found)) or None
 
 
-def retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds a Retry-After header asks for, in either of its forms; None for none and for junk."""
-    if not header:
-        return None
-    try:
-        seconds = float(header) if header.strip().isdigit() else parsedate_to_datetime(header).timestamp() - now
-    except (ValueError, OverflowError):
-        return None
-    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-
-
 def pause_after(reply: Reply, call: Call, attempt: int, *, now: float, draw: float) -> float | None:
     """Return how many seconds to wait before asking again, None when the answer stands.
 
-    ``attempt`` counts from 0, ``draw`` is between 0 and 1. A call that must not run twice is repeated after 429 alone,
+    ``attempt`` counts from 1, ``draw`` is between 0 and 1. A call that must not run twice is repeated after 429 alone,
     which says that it did not run.
     """
-    if reply.status not in TRANSIENT or not (call.repeatable or reply.status == 429):
+    if verdict(reply.status) is not Verdict.RETRY or not (call.repeatable or reply.status == 429):
         return None
     asked = retry_after(reply.headers.get("retry-after"), now) if reply.status in {429, 503} else None
-    return backoff(attempt, draw) if asked is None else asked
-
-
-def backoff(attempt: int, draw: float) -> float:
-    """Return half a second doubled per attempt, up to 30 s, with full jitter."""
-    return min(0.5 * 2.0**attempt, 30.0) * draw
+    return backoff(attempt, draw, asked)

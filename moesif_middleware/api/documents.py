@@ -12,6 +12,7 @@ from typing import Any, TypedDict
 
 from ..errors import InvalidModel
 from ..models import Action, Company, Event, Subscription, User, wire_time
+from ..sansio.batches import split
 from .calls import encode
 from .types import RegexRule
 
@@ -188,22 +189,12 @@ def encoded(entity: Entity, document: Document, prefix: str = "") -> bytes:
     return body
 
 
-def batches(
-    entity: Entity, sources: Iterable[Any], new_id: Callable[[], str]
-) -> Iterator[tuple[list[Document], bytes]]:
-    """Yield the documents of each batch with their JSON array, split by count and by bytes as sources arrive."""
-    documents: list[Document] = []
-    parts: list[bytes] = []
-    size = 2
-    for position, source in enumerate(sources):
-        prefix = f"[{position}]."
-        document = wire(entity, source, new_id, prefix)
-        part = encoded(entity, document, prefix)
-        if documents and (len(documents) >= entity.batch_count or size + len(part) + 1 > entity.batch_bytes):
-            yield documents, b"[" + b",".join(parts) + b"]"
-            documents, parts, size = [], [], 2
-        documents.append(document)
-        parts.append(part)
-        size += len(part) + 1
-    if documents:
-        yield documents, b"[" + b",".join(parts) + b"]"
+def batches(entity: Entity, sources: Iterable[Any], new_id: Callable[[], str]) -> Iterator[tuple[int, bytes]]:
+    """Yield the length of each batch with its JSON array, split by count and by bytes as sources arrive."""
+    items = (_item(entity, source, new_id, f"[{position}].") for position, source in enumerate(sources))
+    for group in split(items, entity.batch_count, entity.batch_bytes):
+        yield len(group), b"[" + b",".join(group) + b"]"
+
+
+def _item(entity: Entity, source: Any, new_id: Callable[[], str], prefix: str) -> bytes:
+    return encoded(entity, wire(entity, source, new_id, prefix), prefix)

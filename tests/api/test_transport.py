@@ -130,10 +130,11 @@ async def test_the_application_of_the_client_goes_with_every_call(management, st
     assert [dict(seen.query)["app_id"] for seen in stub.requests] == ["app:1", "app:2"]
 
 
-async def test_a_base_url_may_have_a_path(variant):
-    """The secure proxy serves the API under /api/v1."""
+@pytest.mark.parametrize("path", ["/api/v1/", "/api/v1", "/api", "/api/"])
+async def test_a_base_url_may_have_a_path(variant, path):
+    """The secure proxy serves the API under /api/v1; the version may be left out, as in the settings."""
     with serving(Stub(prefix="/api/v1")) as (stub, base):
-        async with opened(variant, base_url=f"{base}/api/v1/") as client:
+        async with opened(variant, base_url=base + path) as client:
             await settle(client.meters.get("m1"))
         assert stub.requests[-1].path == "/api/v1/~/billing/meters/m1"
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 import httpx
+import orjson
 
 from ...errors import APIError, ConfigurationError, TransportError
 from ...models import Action, Company, Event, Subscription, User
@@ -48,13 +49,13 @@ class _Recorder:
 
     async def _many(self, sources: Iterable[object]) -> int:
         sent = 0
-        for documents, body in batches(self._entity, sources, _new_id):
+        for count, body in batches(self._entity, sources, _new_id):
             try:
                 await self._send(f"{self._path}/batch", body)
             except (APIError, TransportError) as error:
-                error.sent, error.unsent = sent, documents
+                error.sent, error.unsent = sent, orjson.loads(body)
                 raise
-            sent += len(documents)
+            sent += count
         return sent
 
     async def _send(self, path: str, body: bytes) -> None:

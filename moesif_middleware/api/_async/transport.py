@@ -11,9 +11,11 @@ from typing import Self
 
 import httpx
 
+from ..._version import VERSION
 from ...errors import ConfigurationError, InvalidModel, TransportError
+from ...sansio.protocol import backoff
 from ..budget import MinuteBudget
-from ..calls import Call, Reply, Timeouts, backoff, failure, pause_after
+from ..calls import Call, Reply, Timeouts, failure, pause_after
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _JSON = {"content-type": "application/json"}
@@ -36,8 +38,9 @@ class AsyncTransport:
             raise ConfigurationError("base_url", f"{base_url!r} is no http or https URL")
         if attempts < 1:
             raise ConfigurationError("attempts", "at least one attempt is needed")
-        self._base_url = base_url.rstrip("/")
-        self._headers = {"accept": "application/json", **headers}
+        # As in the settings, the version at its end may be left out.
+        self._base_url = base_url.rstrip("/").removesuffix("/v1") + "/v1"
+        self._headers = {"accept": "application/json", "user-agent": f"moesif-middleware/{VERSION}", **headers}
         self._timeouts = timeouts
         self._attempts = attempts
         self._budget = budget
@@ -48,7 +51,7 @@ class AsyncTransport:
     async def send(self, call: Call) -> Reply:
         """Return the answer of status 2xx. Raises APIError for any other and TransportError for none."""
         deadline = time.monotonic() + self._timeouts.total
-        attempt = 0
+        attempt = 1
         while isinstance(outcome := await self._attempt(call, attempt, deadline), float):
             await self._pause(outcome, deadline)
             attempt += 1
@@ -56,7 +59,7 @@ class AsyncTransport:
 
     async def _attempt(self, call: Call, attempt: int, deadline: float) -> Reply | float:
         """Return the answer, or the seconds after which to try again."""
-        last = attempt + 1 >= self._attempts
+        last = attempt >= self._attempts
         await self._pause(self._budget.reserve(time.time()), deadline)
         try:
             reply = await self._exchange(call, deadline)
@@ -76,7 +79,7 @@ class AsyncTransport:
         pause = pause_after(reply, call, attempt, now=now, draw=self._draw())
         if pause is not None and reply.status == 429:
             self._budget.close_until(now + pause)
-        if pause is None or attempt + 1 >= self._attempts or time.monotonic() + pause > deadline:
+        if pause is None or attempt >= self._attempts or time.monotonic() + pause > deadline:
             raise failure(reply, now)
         return pause
 
