@@ -28,11 +28,13 @@ from .bodies import Body
 from .json_paths import JsonPaths, State
 from .secret_names import HEADERS, PHRASES, SecretNames
 from .secret_text import SecretText
+from .secret_values import MARKED_USER_INFO, SecretValues, linear, marker
 from .secret_values import RULES as VALUE_RULES
-from .secret_values import SecretValues, linear, marker
 
 RULES = (*PHRASES, *HEADERS, *VALUE_RULES)
 """The names of all default rules, each of which ``off`` takes."""
+
+MARKERS = frozenset(marker(rule) for rule in RULES)
 
 _URL_HEADERS = frozenset(
     ("location", "content-location", "referer", "link", "refresh", "origin", "x-original-url", "x-original-uri",
@@ -50,6 +52,10 @@ _SAFE = "[]:/@!$'(),*~"
 _JSON_STARTS = ("{", "[")
 # "://:a@" and "pin=1": no shorter text holds a secret and tells so.
 _SHORTEST = 5
+_LAYERS = 3
+_LETTER = re.compile(r"[^\W\d_]")
+_HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
+_ANYTHING = re.compile(r"\S")
 _NUMBERS = (int, float)
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 
@@ -79,7 +85,12 @@ def compile_masking(
     ``$..name``; ``values`` are RE2 patterns. Raises ConfigurationError, which names the setting and the near miss.
     """
     chosen = frozenset(_rule_name(name) for name in off)
-    names = SecretNames(chosen, [_own_name(name) for name in extra_names], headers, query)
+    names = SecretNames(
+        chosen,
+        [_checked("extra_names", name, _LETTER, "has no letters, by which names are compared") for name in extra_names],
+        [_checked("headers", name, _HEADER_NAME, "is no header name") for name in headers],
+        [_checked("query", name, _ANYTHING, "is no parameter name") for name in query],
+    )
     return Masker(names, SecretValues(chosen, values), JsonPaths(body_paths))
 
 
@@ -92,9 +103,9 @@ def _rule_name(name: str) -> str:
     return rule
 
 
-def _own_name(name: str) -> str:
-    if not any(character.isalpha() for character in name):
-        raise ConfigurationError("extra_names", f"{name!r} has no letters, by which names are compared")
+def _checked(setting: str, name: str, shape: re.Pattern[str], problem: str) -> str:
+    if not shape.search(name):
+        raise ConfigurationError(setting, f"{name!r} {problem}")
     return name
 
 
@@ -112,7 +123,7 @@ class Masker:
         self._strings = linear(escaped)
         self._json = linear(b"%s|%s" % (escaped, self._text.key_hint))
         self._plain = linear(b"%s|%s" % (values.hints, self._text.plain_hint))
-        self._uri = linear(b"%s|%s" % (values.hints, self._text.uri_hint))
+        self._uri = linear(b"%s|%s|%s" % (values.hints, self._text.plain_hint, self._text.uri_hint))
 
     def event(self, event: Event, report: Report | None = None) -> Event:
         """Mask an event in place and return it. Ids stay; bodies are ``Body`` objects or wire values."""
@@ -148,11 +159,11 @@ class Masker:
             before = body.value
             after = self._base64(before, report, path)
             return body if after == before else Body("base64", after, notes=body.notes)
-        text = body.encoded()
-        hidden = self._values.hidden
-        if not self._paths.start and not hidden and self._json.search(text) is None:
+        text = _json_text(body)
+        everything = self._values.hidden or text is None
+        if text is not None and not everything and not self._paths.start and self._json.search(text) is None:
             return body
-        values = hidden or self._strings.search(text) is not None
+        values = everything or self._strings.search(text) is not None
         return body.replace(_Walk(self, report, values=values).run(body.value, path, self._paths.start))
 
     def headers(
@@ -198,7 +209,11 @@ class Masker:
 
     def uri(self, uri: str, report: Report | None = None, path: str = "uri") -> str:
         """Return a URI, absolute or not, with query, fragment, matrix parameters, credentials and path masked."""
-        decoded = unquote_to_bytes(uri.replace("+", " ")) if "%" in uri or "+" in uri else _encode(uri)
+        decoded = _encode(uri)
+        for _ in range(_LAYERS):
+            if b"%" not in decoded and b"+" not in decoded:
+                break
+            decoded = unquote_to_bytes(decoded.replace(b"+", b" "))
         if not self._names.exact and not self._values.hidden and self._uri.search(decoded) is None:
             return uri
         rest, hash_sign, fragment = uri.partition("#")
@@ -211,12 +226,15 @@ class Masker:
         return text
 
     def _base(self, base: str, note: Callable[[str, str], None]) -> str:
-        if (span := self._values.user_info(_encode(base))) is not None:
-            # Brackets around anything but an address make many parsers refuse the whole URI.
-            raw, place = _encode(base), quote(marker("url_password"), safe=":").encode()
-            base = (raw[: span[0]] + place + raw[span[1] :]).decode("utf-8", "surrogatepass")
-            note("userinfo", "url_password")
-        return "/".join(self._segment(segment, note) for segment in base.split("/"))
+        raw = _encode(base)
+        if (span := self._values.user_info(raw)) is None:
+            return self._path(base, note)
+        note("userinfo", "url_password")
+        before, after = (part.decode("utf-8", "surrogatepass") for part in (raw[: span[0]], raw[span[1] :]))
+        return self._path(before, note) + MARKED_USER_INFO.decode() + self._path(after, note)
+
+    def _path(self, path: str, note: Callable[[str, str], None]) -> str:
+        return "/".join(self._segment(segment, note) for segment in path.split("/"))
 
     def _segment(self, segment: str, note: Callable[[str, str], None]) -> str:
         head, semicolon, parameters = segment.partition(";")
@@ -232,18 +250,22 @@ class Masker:
         plain = unquote_plus(name)
         if equals and (rule := self._names.query_rule(plain)) is not None:
             note(plain, rule)
-            return f"{name}={marker(rule)}"
+            return f"{self._component(name, plain, note)}={marker(rule)}"
         return self._component(name, plain, note) + equals + self._component(value, plain, note)
 
-    def _component(self, text: str, name: str, note: Callable[[str, str], None]) -> str:
+    def _component(self, text: str, name: str, note: Callable[[str, str], None], layers: int = _LAYERS) -> str:
         decoded = unquote_plus(text)
+        inner = decoded
+        # An address inside an address is encoded twice.
+        if layers > 1 and "%" in decoded and decoded != text:
+            inner = self._component(decoded, name, note, layers - 1)
         found: Report = []
-        masked = self._string(decoded, found, name)
+        masked = self._string(inner, found, name)
         if masked == decoded:
             return text
         for item in found:
             note(item.path, item.rule)
-        return quote(masked, safe=_SAFE)
+        return quote(masked, safe=_SAFE, errors="surrogatepass")
 
     def value(self, value: JSON, report: Report | None = None, path: str = "$", *, paths: bool = False) -> JSON:
         """Return a copy of a JSON value with what is secret masked, at any depth.
@@ -377,7 +399,8 @@ class _Walk:
                 rule, inner = self._path_rule(name, rule, state)
             where = path if report is None else f"{path}.{name}"
             if rule is not None:
-                copy: Any = marker(rule)
+                # What an earlier pass masked keeps its marker.
+                copy: Any = value if type(value) is str and value in MARKERS else marker(rule)
                 _note(report, where, rule)
             elif plain and type(value) in _LEAVES:
                 copy = value
@@ -410,6 +433,16 @@ def _note(report: Report | None, path: str, rule: str) -> None:
 
 def _noter(report: Report | None, path: str) -> Callable[[str, str], None]:
     return lambda name, rule: _note(report, f"{path}?{name}", rule)
+
+
+def _json_text(body: Body) -> bytes | None:
+    """Return JSON text with every string of a body, None when it has what only a walk can reach."""
+    if body.raw is not None:
+        return body.raw
+    try:
+        return orjson.dumps(body.value)
+    except TypeError:
+        return None
 
 
 def _encode(text: str) -> bytes:

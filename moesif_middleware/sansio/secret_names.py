@@ -129,6 +129,7 @@ _PLAIN = re.compile(r"[^\W\d_]+")
 # Up to so many letters a word is also found inside ordinary ones: "pin" in "shipping".
 _SHORT = 5
 _NOTHING = r"[^\x00-\xff]"
+_MARKED = re.compile(re.escape(MARKER) + r"\w+\]")
 _CACHE_NAMES = 4096
 _CACHE_LENGTH = 128
 
@@ -255,8 +256,8 @@ class SecretNames:
 
     def _look(self, name: str) -> str | None:
         # What was masked must not be taken for a name the second time.
-        if name.startswith(MARKER):
-            return None
+        if MARKER in name:
+            name = _MARKED.sub(" x ", name)
         camel = words(name)
         # "APIkey" is neither camelCase nor anything else, so it is read a second time without its capitals.
         plain = tuple(word.lower() for word in _PLAIN.findall(name))

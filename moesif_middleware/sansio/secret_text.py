@@ -20,6 +20,7 @@ _NOT_LOWER = rb"[A-Z0-9_$@%\[\].\-]"
 _GAP = rb"(?:\s|\\[nrt])*"
 _SIGN = rb"(?:=>|:=|=|:)"
 _MARK = MARKER.encode()
+_MARKED = re.compile(re.escape(_MARK) + rb"\w+\]")
 
 # ``&`` and ``;`` end a parameter; a comma may well be part of a password.
 _BARE = re.compile(rb"[^&;\s<>\"']*")
@@ -48,13 +49,13 @@ class SecretText:
         self._find = linear(
             b"<(%s)(?:[\\s/][^<>]*)?>" % name.replace(_NAME, _TAG)
             + b"|(%s*(?:%s|%s)[^\"'\\\\<>=:\\r\\n]*)(\\\\*[\"'])%s%s" % (_NAME, stem, last, _GAP, _SIGN)
-            + b"|(%s)[ \\t]*%s" % (name, _SIGN)
+            + b"|(%s)[ \\t]*(?:%s|%%3[Dd])" % (name, _SIGN)
         )
         any_stem = b"(?:%s|%s)" % (stem, last)
         rest = b'(?:[^"\\\\]|\\\\.)*"\\s*:'
         self.key_hint = b"|".join((b"%s%s" % (stem, rest), b'%s[^A-Za-z"\\\\]*"\\s*:' % last, b"\\\\.%s" % rest))
         """Matches wherever JSON text has something under a secret name, or a name with an escape."""
-        ends = b"%s%s*%s=|<%s*%s" % (any_stem, _NAME, _GAP, _TAG, any_stem)
+        ends = b"%s%s*%s(?:=|%%3[Dd])|<%s*%s" % (any_stem, _NAME, _GAP, _TAG, any_stem)
         quoted = b"%s[^\"'\\\\<>=:]*(?:\\\\%c[\"']|')%s[:=]"
         self.escaped_hint = quoted % (any_stem, b"+", _GAP) + b"|" + ends
         """Matches wherever JSON text has a string that names a secret and its value."""
@@ -104,8 +105,8 @@ class SecretText:
         return (b"".join(pieces) + data[done:], rules) if pieces else (data, rules)
 
     def _rule(self, data: bytes, start: int, stop: int) -> str | None:
-        # The rule's own name inside a marker is no name.
-        if data[start - len(_MARK) : start] == _MARK:
+        # A marker is no name, neither what it begins with nor the rule that it names.
+        if data.endswith(_MARK, 0, start) or _MARKED.match(data, stop - len(_MARK) + 1):
             return None
         name = data[start:stop]
         return self._names.rule((unquote_to_bytes(name) if b"%" in name else name).decode("latin-1"))

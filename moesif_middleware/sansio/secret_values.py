@@ -18,6 +18,9 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 from ..errors import ConfigurationError
 from .secret_names import MARKER
 
+MARKED_USER_INFO = b"%5BREDACTED:url_password%5D"
+"""The marker in a URI: brackets around anything but an address make many parsers refuse the whole of it."""
+
 
 def linear(pattern: bytes) -> Any:
     """Compile an RE2 pattern over bytes, each byte one character. Raises ``re2.error`` for what RE2 lacks."""
@@ -81,6 +84,10 @@ def _is_bearer(found: bytes, text: bytes) -> bool:
     return True
 
 
+def _is_user_info(found: bytes, _text: bytes) -> bool:
+    return found != MARKED_USER_INFO
+
+
 def _is_basic(found: bytes, _text: bytes) -> bool:
     token = found.split(None, 1)[1]
     bare = token.rstrip(b"=")
@@ -128,6 +135,7 @@ DETECTORS = (
         "url_password",
         rb"://([^\s/:@?#\"<>]*:(?:[^\s/\"<>]*|[^\s/@\"<>]*[^\s/@\"<>0-9][^\s\"<>]*))@",
         rb":\\?/\\?/[^\s\"]*:[^\s\"]*@",
+        _is_user_info,
     ),
 )
 
@@ -192,9 +200,12 @@ class SecretValues:
 
 def _own(pattern: str) -> Any:
     try:
-        return linear(b"(" + pattern.encode() + b")")
+        compiled = linear(b"(" + pattern.encode() + b")")
     except re2.error as error:
         raise ConfigurationError("values", f"{pattern!r} is no RE2 pattern: {error}") from None
+    if compiled.fullmatch(b""):
+        raise ConfigurationError("values", f"{pattern!r} matches nothing at all, which is everywhere")
+    return compiled
 
 
 def marker(rule: str) -> str:

@@ -1,0 +1,584 @@
+"""What must not leave is masked and what may stays: a corpus of names and documents, and properties over anything."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moesif_middleware.errors import ConfigurationError
+from moesif_middleware.models import Event, EventRequest, EventResponse
+from moesif_middleware.sansio import bodies, jsontext
+from moesif_middleware.sansio.events import encode, finish
+from moesif_middleware.sansio.masking import RULES, Masked, compile_masking
+from moesif_middleware.sansio.secret_names import HEADERS, LAST_WORD_ONLY, PHRASES
+from moesif_middleware.testing import assert_no_secrets
+
+CORPUS = Path(__file__).parent.parent / "corpus" / "masking"
+MASKER = compile_masking()
+
+
+def corpus(name: str) -> list[dict[str, Any]]:
+    return [orjson.loads(line) for line in (CORPUS / name).read_bytes().splitlines()]
+
+
+def body_of(data: bytes, *, cut: bool = False, content_type: str = "") -> bodies.Body:
+    body = bodies.read(
+        data, total=len(data) + cut, content_type=content_type, content_encoding="", limit=max(len(data), 1)
+    )
+    assert body is not None
+    return body
+
+
+def wire_body(body: bodies.Body) -> Any:
+    """Return a body as the collector reads it."""
+    value = orjson.loads(body.encoded())
+    return b64decode(value) if body.transfer_encoding == "base64" else value
+
+
+@pytest.mark.parametrize("case", corpus("names.jsonl"), ids=lambda case: case["name"])
+def test_name(case: dict[str, Any]) -> None:
+    """A name is masked by its rule, whatever its spelling; a name that only looks like one is not."""
+    assert MASKER.key_rule(case["name"]) == case["rule"]
+
+
+def masked_document(case: dict[str, Any]) -> Any:
+    given_ = case["in"]
+    match case["kind"]:
+        case "uri":
+            return MASKER.uri(given_)
+        case "headers":
+            return MASKER.headers(given_)
+        case "text16":
+            return wire_body(MASKER.body(body_of(given_.encode("utf-16")))).decode("utf-16").encode()
+    body = body_of(given_.encode(), cut=case["kind"] == "cut", content_type=case.get("content_type", ""))
+    return wire_body(MASKER.body(body))
+
+
+@pytest.mark.parametrize("case", corpus("documents.jsonl"), ids=lambda case: case["case"])
+def test_document(case: dict[str, Any]) -> None:
+    """A document loses its secrets and keeps the rest."""
+    masked = masked_document(case)
+    text = masked.decode() if isinstance(masked, bytes) else masked if isinstance(masked, str) else repr(masked)
+    for secret in case["gone"]:
+        assert secret not in text
+    for rest in case["stays"]:
+        assert rest in text
+    if "out" in case:
+        assert masked == case["out"]
+
+
+def event_with(**parts: Any) -> Event:
+    """Return an event that is ordinary but for the parts."""
+    request = EventRequest(0.0, parts.get("uri", "https://api.example.com/items"), "POST", parts.get("headers", {}))
+    response = EventResponse(0.1, 200, parts.get("response_headers", {}))
+    for message, name in ((request, "body"), (response, "response_body")):
+        if name in parts:
+            message.body = parts[name]
+            message.transfer_encoding = parts[name].transfer_encoding
+    return Event(
+        request,
+        response,
+        user_id="u1",
+        company_id="c1",
+        session_token=parts.get("session_token"),
+        metadata=parts.get("metadata"),
+    )
+
+
+def sent(event: Event) -> bytes:
+    """Return an event as it leaves."""
+    return encode(finish(MASKER.event(event)))
+
+
+# Names, and what may stand around them.
+
+CANARY = "c4n4ryV4lue"
+ORDINARY = st.sampled_from(["id", "name", "author", "page", "tokens_used", "monkey", "items", "x"])
+WORDS = st.sampled_from(["user", "my", "db", "x", "app", "old"])
+
+
+def spelt(words: list[str], style: int) -> str:
+    match style:
+        case 0:
+            return "_".join(words)
+        case 1:
+            return "-".join(words).title()
+        case 2:
+            return words[0] + "".join(word.capitalize() for word in words[1:])
+        case 3:
+            return "_".join(words).upper()
+    return ".".join(words)
+
+
+@st.composite
+def secret_names(draw: st.DrawFn) -> str:
+    rule = draw(st.sampled_from(sorted(PHRASES)))
+    words = draw(st.lists(WORDS, max_size=2)) + draw(st.sampled_from(PHRASES[rule])).split()
+    if rule not in LAST_WORD_ONLY:
+        words += draw(st.lists(st.sampled_from(["value", "1", "old"]), max_size=1))
+    return spelt(words, draw(st.integers(0, 4)))
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
+LEAVES = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | TEXTS | ORDINARY
+TREES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=10
+)
+SECRETS = st.sampled_from([CANARY, [CANARY], {"a": CANARY}, {"a": [[{"b": CANARY}]]}, f"a {CANARY} b", f'"{CANARY}\\'])
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Any:
+    """A document with the canary under a secret name, somewhere in it."""
+    value: Any = {draw(secret_names()): draw(SECRETS)}
+    if draw(st.booleans()):
+        value |= {"z": draw(TREES)}
+    for _ in range(draw(st.integers(0, 5))):
+        if draw(st.booleans()):
+            value = [*draw(st.lists(TREES, max_size=2)), value]
+        else:
+            value = {**draw(st.dictionaries(TEXTS, TREES, max_size=2)), draw(TEXTS): value}
+        if draw(st.integers(0, 9)) == 0:
+            value = orjson.dumps(value).decode()
+    return value
+
+
+@settings(max_examples=300, deadline=None)
+@given(documents(), documents(), st.booleans())
+def test_no_canary_under_a_secret_name_leaves_in_json(first: Any, second: Any, escaped: bool) -> None:
+    """Whatever surrounds a secret name in a body or in metadata, its value does not leave."""
+    raw = json.dumps(first, ensure_ascii=escaped).encode()
+    metadata = second if isinstance(second, dict) else {"m": second}
+    event = event_with(body=body_of(raw), response_body=body_of(orjson.dumps(second)), metadata=metadata)
+    encoded = sent(event)
+    assert CANARY.encode() not in encoded
+    assert_no_secrets([encoded], [CANARY])
+
+
+@settings(max_examples=200, deadline=None)
+@given(documents(), st.data())
+def test_no_canary_leaves_in_cut_json(document: Any, data: st.DataObject) -> None:
+    """Wherever a document is cut, no secret of it leaves, nor a part of it."""
+    raw = orjson.dumps(document)
+    kept = raw[: data.draw(st.integers(1, len(raw)))]
+    encoded = sent(event_with(body=body_of(kept, cut=True)))
+    assert_no_secrets([encoded], [CANARY[:size] for size in range(5, len(CANARY))])
+
+
+FORMS = st.sampled_from(
+    [
+        "{name}={value}",
+        "{name}={value}&page=2",
+        "page=2&{name}={value}#top",
+        "a=b;{name}={value}",
+        "next=%2Fx%3F{name}%3D{value}",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(secret_names(), FORMS, st.sampled_from(["", "?a=b&", ";", "#"]), TEXTS)
+def test_no_canary_under_a_secret_name_leaves_in_a_uri(name: str, form: str, lead: str, around: str) -> None:
+    """A secret parameter is masked in the request's URI and in every header that holds an address."""
+    uri = f"https://x.example/{quote(around)}?{lead}{form.format(name=name, value=CANARY)}"
+    headers = {"referer": uri, "location": uri, "x-other": uri, "link": f'<{uri}>; rel="next"'}
+    encoded = sent(event_with(uri=uri, headers=headers, response_headers=headers))
+    assert_no_secrets([encoded], [CANARY])
+
+
+TEMPLATES = st.sampled_from(
+    [
+        "{name}={value}",
+        "{name}: {value}",
+        '"{name}": "{value}", ',
+        "'{name}' => '{value}'",
+        '{{"{name}": {{"a": ["{value}"',
+        "<{tag}>{value}</{tag}>",
+        "<{tag}>{value}",
+        "<a {tag}='{value}'>",
+        '--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n--b--',
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(secret_names(), TEMPLATES, TEXTS, TEXTS, st.sampled_from(["utf-8", "utf-16", "utf-16-le"]))
+def test_no_canary_under_a_secret_name_leaves_in_text(
+    name: str, template: str, lead: str, tail: str, codec: str
+) -> None:
+    """A text body is looked into, although it leaves in base64."""
+    tag = name.replace(" ", "")
+    text = f"{lead}\n{template.format(name=name, tag=tag, value=CANARY)}{tail}"
+    if codec != "utf-8":
+        # UTF-16 without a byte order mark is told by text that is mostly ASCII.
+        text = "ordinary text in front\n" * 5 + text
+    encoded = sent(event_with(body=bodies.base64(text.encode(codec))))
+    assert_no_secrets([encoded], [CANARY])
+
+
+PIECES = [
+    "password",
+    "pin",
+    "token",
+    "api",
+    "key",
+    "_",
+    "=",
+    ":",
+    '"',
+    "\\",
+    "'",
+    "{",
+    "}",
+    "[",
+    "]",
+    "<",
+    ">",
+    "/",
+    "&",
+    ";",
+    "?",
+    "#",
+    "%3D",
+    "%70in",
+    "%",
+    "+",
+    ".",
+    "-",
+    "x",
+    "Z",
+    "é",
+    "9",
+    "@",
+    "//",
+    "://",
+    "</",
+    "<!",
+    ",",
+    "Bearer_abc1",
+    "Basic_YTpi",
+    "eyJhbGciOiJub25l",
+    "u:p@",
+    "4111111111111111",
+    "4111_1111_1111_1111",
+    "ghp_16C7e42F292c69",
+    "[REDACTED:pin]",
+    "[REDACTED:",
+    "-----BEGIN_PRIVATE_KEY-----",
+]
+NASTY = st.lists(
+    st.sampled_from(["_", " ", "\n", "\t", "\u2028", "\ud800", *(piece.replace("_", " ") for piece in PIECES)]),
+    max_size=16,
+).map("".join)
+
+
+@settings(max_examples=500, deadline=None)
+@given(NASTY)
+def test_masking_twice_is_masking_once(text: str) -> None:
+    """What was masked is not masked again, in a URI, a header, a string, a name or a text body."""
+    uri = MASKER.uri(text)
+    assert MASKER.uri(uri) == uri
+    headers = MASKER.headers({"x-a": text, "location": text, "cookie": text, "set-cookie": text})
+    assert MASKER.headers(headers) == headers
+    value = MASKER.value({"a": text, text: [text]})
+    assert MASKER.value(value) == value
+    body = MASKER.body(bodies.base64(text.encode("utf-8", "surrogatepass")))
+    assert MASKER.body(body).value == body.value
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.dictionaries(NASTY, NASTY | st.lists(NASTY, max_size=2) | st.integers(), max_size=3), st.booleans())
+def test_the_look_at_the_raw_bytes_misses_nothing(document: Any, escaped: bool) -> None:
+    """A body that is handed on as it passed is one in which the walk finds nothing."""
+    raw = json.dumps(document, ensure_ascii=escaped).encode("utf-8", "replace")
+    body = body_of(raw)
+    assert wire_body(MASKER.body(body)) == orjson.loads(jsontext.dump(MASKER.value(body.value)))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(ORDINARY, inner), max_leaves=30))
+def test_an_event_without_secrets_is_unchanged(document: Any) -> None:
+    """What holds no secret leaves byte for byte as it passed."""
+    raw = orjson.dumps(document)
+    body = body_of(raw)
+    headers = {"accept": "*/*", "x-request-id": "7d0e8f3a-2f0b-4a7e-9f52-1f4f2c9d7c11"}
+    event = event_with(uri="https://x.example/a?page=2", headers=headers, body=body, metadata={"route": "/a"})
+    masked = MASKER.event(event)
+    assert masked.request.headers == headers
+    assert masked.request.uri == "https://x.example/a?page=2"
+    assert masked.metadata == {"route": "/a"}
+    assert wire_body(masked.request.body) == orjson.loads(raw)
+
+
+@pytest.mark.parametrize("rule", sorted(PHRASES))
+def test_each_name_rule_has_its_own_switch(rule: str) -> None:
+    """Switched off, a rule's own name stays and every other rule goes on."""
+    masker = compile_masking(off=[rule])
+    for phrase in PHRASES[rule]:
+        name = phrase.replace(" ", "_")
+        assert masker.value({name: "x"}) == {name: "x"}
+        assert masker.uri(f"/a?{name}=x") == f"/a?{name}=x"
+        assert wire_body(masker.body(body_of(b'{"%s":"x"}' % name.encode()))) == {name: "x"}
+    others = {phrase.replace(" ", "_") for other in PHRASES if other != rule for phrase in PHRASES[other]}
+    masked = masker.value(dict.fromkeys(others, "x"))
+    assert [name for name, value in masked.items() if not value.startswith("[REDACTED:")] == []
+
+
+@pytest.mark.parametrize("rule", sorted(HEADERS))
+def test_each_header_rule_has_its_own_switch(rule: str) -> None:
+    """Every header of the list is masked by its rule, and stays when that is off."""
+    off = compile_masking(off=[rule.replace("_", "-")])
+    for name in HEADERS[rule]:
+        header = name.replace("*", "anything").title()
+        assert MASKER.headers({header: "x"}) == {header: f"[REDACTED:{rule}]"}
+        assert off.headers({header: "x"}) == {header: "x"}
+
+
+VALUES = {
+    "private_key_pem": "-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----",
+    "json_web_token": "eyJhbGciOiJub25l.eyJzdWIiOiIx.c2ln",
+    "bearer": "Bearer abc123",
+    "basic": "Basic YW5uOmh1bnRlcjI=",
+    "provider_key": "AKIAIOSFODNN7EXAMPLE",
+    "url_password": "https://ann:hunter2@x.example/",
+    "card": "4111111111111111",
+}
+
+
+@pytest.mark.parametrize("rule", VALUES)
+def test_each_value_rule_has_its_own_switch(rule: str) -> None:
+    """Every kind of value is masked by its rule, and stays when that is off, also in a body and a URI."""
+    off, value = compile_masking(off=[rule]), VALUES[rule]
+    assert f"[REDACTED:{rule}]" in MASKER.value([value])[0]
+    assert off.value([value]) == [value]
+    assert wire_body(off.body(body_of(orjson.dumps([value])))) == [value]
+    assert wire_body(off.body(bodies.base64(value.encode()))) == value.encode()
+    assert off.uri(f"/a?q={quote(value)}") == f"/a?q={quote(value)}"
+
+
+def test_all_rules_can_be_off() -> None:
+    """With every rule off nothing is touched."""
+    masker = compile_masking(off=RULES)
+    document = {"password": "x", "a": list(VALUES.values()), "n": 4111111111111111}
+    assert masker.value(document) == document
+    assert masker.headers({"cookie": "a=b", "authorization": "x"}) == {"cookie": "a=b", "authorization": "x"}
+
+
+@pytest.mark.parametrize(
+    ("settings_", "key", "words"),
+    [
+        ({"off": ["pasword"]}, "off", "did you mean 'password'?"),
+        ({"off": ["nothing like it"]}, "off", "the rules are password, passwd"),
+        ({"body_paths": ["$.a["]}, "body_paths", "cannot be read from '['"),
+        ({"body_paths": ["$"]}, "body_paths", "names nothing"),
+        ({"body_paths": [""]}, "body_paths", "names nothing"),
+        ({"body_paths": ["$ab"]}, "body_paths", "cannot be read from 'ab'"),
+        ({"body_paths": ["$.a..b.[0]]"]}, "body_paths", "cannot be read"),
+        ({"values": ["(a"]}, "values", "is no RE2 pattern"),
+        ({"values": ["(?=a)"]}, "values", "is no RE2 pattern"),
+        ({"values": [""]}, "values", "matches nothing at all"),
+        ({"extra_names": ["--"]}, "extra_names", "no letters"),
+        ({"headers": [""]}, "headers", "is no header name"),
+        ({"query": [""]}, "query", "is no parameter name"),
+    ],
+)
+def test_a_bad_setting_is_named(settings_: dict[str, Any], key: str, words: str) -> None:
+    """A rule, path or pattern that cannot be used is refused at once, with its setting and the near miss."""
+    with pytest.raises(ConfigurationError) as caught:
+        compile_masking(**settings_)
+    assert caught.value.key == key
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("$.a.b", {"a": {"b": "M", "c": [{"b": 2}, {"b": 3}]}, "b": 4}),
+        ("a.b", {"a": {"b": "M", "c": [{"b": 2}, {"b": 3}]}, "b": 4}),
+        ("$..b", {"a": {"b": "M", "c": [{"b": "M"}, {"b": "M"}]}, "b": "M"}),
+        ("..b", {"a": {"b": "M", "c": [{"b": "M"}, {"b": "M"}]}, "b": "M"}),
+        ("$.a.c[*].b", {"a": {"b": 1, "c": [{"b": "M"}, {"b": "M"}]}, "b": 4}),
+        ("$.a.c[1].b", {"a": {"b": 1, "c": [{"b": 2}, {"b": "M"}]}, "b": 4}),
+        ("$.a.c[0]", {"a": {"b": 1, "c": ["M", {"b": 3}]}, "b": 4}),
+        ("$.a.*", {"a": {"b": "M", "c": "M"}, "b": 4}),
+        ("$.*", {"a": "M", "b": "M"}),
+        ("$[*]", {"a": "M", "b": "M"}),
+        ("$['a']['b']", {"a": {"b": "M", "c": [{"b": 2}, {"b": 3}]}, "b": 4}),
+        ("$.a..[*].b", {"a": {"b": 1, "c": [{"b": "M"}, {"b": "M"}]}, "b": 4}),
+        ("$.nothing", {"a": {"b": 1, "c": [{"b": 2}, {"b": 3}]}, "b": 4}),
+    ],
+)
+def test_body_path(path: str, expected: Any) -> None:
+    """A path masks what it points at in a body, and nothing in metadata."""
+    document = {"a": {"b": 1, "c": [{"b": 2}, {"b": 3}]}, "b": 4}
+    masker = compile_masking(body_paths=[path])
+    masked = wire_body(masker.body(body_of(orjson.dumps(document))))
+    assert orjson.dumps(masked).replace(b"[REDACTED:body_path]", b"M") == orjson.dumps(expected)
+    assert masker.event(event_with(metadata=document)).metadata == document
+
+
+def test_own_rules() -> None:
+    """Names, headers, parameters and patterns of the user's own are masked beside the defaults."""
+    masker = compile_masking(
+        extra_names=["national id"], headers=["X-Plate", "X-In-*"], query=["q"], values=[r"EMP-\d+"]
+    )
+    assert masker.value({"nationalId": 1, "user_national_id": 2, "national": 3}) == {
+        "nationalId": "[REDACTED:national_id]",
+        "user_national_id": "[REDACTED:national_id]",
+        "national": 3,
+    }
+    assert wire_body(masker.body(body_of(b'{"nationalId":1}'))) == {"nationalId": "[REDACTED:national_id]"}
+    assert masker.headers({"x-plate": "B 1", "X-IN-a": "b"}) == {
+        "x-plate": "[REDACTED:header]",
+        "X-IN-a": "[REDACTED:header]",
+    }
+    assert (
+        masker.uri("/a?q=x&Q=y&qq=z&password=p")
+        == "/a?q=[REDACTED:query]&Q=[REDACTED:query]&qq=z&password=[REDACTED:password]"
+    )
+    assert wire_body(masker.body(body_of(b'["EMP-12 left"]'))) == ["[REDACTED:value] left"]
+    assert masker.headers({"x-note": "EMP-7"}) == {"x-note": "[REDACTED:value]"}
+
+
+def test_the_report_says_where_and_by_which_rule() -> None:
+    """Each thing that was masked is reported with its path and its rule."""
+    report: list[Masked] = []
+    event = event_with(
+        uri="https://ann:x@x.example/?token=a",
+        headers={"authorization": "x", "x-note": "Bearer abc123"},
+        body=body_of(b'{"a":[{"pin":1}],"n":"4111111111111111"}'),
+        metadata={"dsn": "x"},
+        session_token="Bearer abc123",
+    )
+    MASKER.event(event, report)
+    assert report == [
+        ("request.uri?userinfo", "url_password"),
+        ("request.uri?token", "token"),
+        ("request.headers.authorization", "authorization"),
+        ("request.headers.x-note", "bearer"),
+        ("request.body.n", "card"),
+        ("request.body.a[0].pin", "pin"),
+        ("metadata.dsn", "dsn"),
+        ("session_token", "bearer"),
+    ]
+
+
+def test_ids_stay() -> None:
+    """What an event is found by is no secret to mask."""
+    event = MASKER.event(
+        Event(EventRequest(0.0, "/", "GET"), user_id="4111111111111111", company_id="a=b", transaction_id="t")
+    )
+    assert (event.user_id, event.company_id, event.transaction_id) == ("4111111111111111", "a=b", "t")
+
+
+def test_what_the_application_gave_is_not_changed() -> None:
+    """Metadata and headers are copied, so that masking never shows in the application."""
+    metadata, headers = {"password": "x", "l": [{"pin": 1}]}, {"authorization": "x"}
+    MASKER.event(event_with(metadata=metadata, headers=headers))
+    assert metadata == {"password": "x", "l": [{"pin": 1}]}
+    assert headers == {"authorization": "x"}
+
+
+class Account:
+    """What an application may put into metadata although JSON lacks it."""
+
+    def __str__(self) -> str:
+        return "Account(password='c4n4ryV4lue')"
+
+
+def test_metadata_that_json_lacks() -> None:
+    """Objects, sets, cycles and written JSON in metadata are masked too, or become text."""
+    cycle: dict[str, Any] = {"password": CANARY}
+    cycle["self"] = cycle
+    metadata = {
+        "object": Account(),
+        "set": {f"password={CANARY}"},
+        "bytes": f"token={CANARY}".encode(),
+        "cycle": cycle,
+        "fragment": orjson.Fragment(orjson.dumps({"pin": CANARY})),
+        5: {"secret": CANARY},
+    }
+    assert_no_secrets([sent(event_with(metadata=metadata))], [CANARY])
+
+
+def test_it_fails_closed() -> None:
+    """What cannot be masked raises: nothing comes back that was not looked at."""
+    event = event_with(uri=b"not text")
+    with pytest.raises((AttributeError, TypeError)):
+        MASKER.event(event)
+    body = MASKER.body(bodies.Body("base64", "no base64!"))
+    assert wire_body(body) == b"[REDACTED:undecodable]"
+
+
+def test_binary_stays() -> None:
+    """Bytes that are no text stay as they are, but for values that no binary format holds by chance."""
+    image = bytes(range(256)) * 4
+    assert wire_body(MASKER.body(bodies.base64(image))) == image
+    assert wire_body(MASKER.body(bodies.base64(b"\0\1sk_live_4eC39HqLyjWDarjt\0"))) == b"\0\1[REDACTED:provider_key]\0"
+
+
+def test_deep_documents_do_not_recurse() -> None:
+    """50 000 levels are walked without recursion."""
+    document: Any = {"password": "x"}
+    for _ in range(50_000):
+        document = [document]
+    masked = MASKER.body(bodies.Body("json", document)).value
+    for _ in range(50_000):
+        masked = masked[0]
+    assert masked == {"password": "[REDACTED:password]"}
+
+
+SIZE = 60_000
+ADVERSARIAL = {
+    "a": "a" * SIZE,
+    "letters and no end": "password " * (SIZE // 9),
+    "assignments": "pin=1 " * (SIZE // 6),
+    "open quotation marks": 'pin="' * (SIZE // 5),
+    "open brackets": '"pin":[' * (SIZE // 7),
+    "open tags": "<pin>" * (SIZE // 5),
+    "tags that never close": "<pin " * (SIZE // 5),
+    "backslashes": "\\" * SIZE,
+    "escaped quotation marks": 'pin=\\"' + '\\\\"' * (SIZE // 3),
+    "private keys without an end": "-----BEGIN PRIVATE KEY-----" * (SIZE // 27),
+    "tokens": "eyJhbGciOi." * (SIZE // 11),
+    "token heads": "eyJ" * (SIZE // 3),
+    "digits": "4" * SIZE,
+    "digit groups": "4111 " * (SIZE // 5),
+    "addresses": "://a:b" * (SIZE // 6),
+    "ampersands": "&" * SIZE,
+    "semicolons": "a;" * (SIZE // 2),
+    "percent": "%25" * (SIZE // 3),
+    "percent tower": "%" + "25" * (SIZE // 2),
+    "indented": "pin:\n" + " \n" * (SIZE // 2),
+    "part heads": 'Content-Disposition: form-data; name="pin"\r\n' * (SIZE // 45),
+    "bearer": "bearer " * (SIZE // 7),
+    "JSON in JSON": "[" * SIZE,
+    "cookies": 'a="' * (SIZE // 3),
+    "commas": "a=b, " * (SIZE // 5),
+}
+
+
+@pytest.mark.parametrize("name", ADVERSARIAL)
+def test_time_is_linear(name: str) -> None:
+    """No text takes longer than its length allows: twice the text is about twice the time."""
+    text = ADVERSARIAL[name]
+
+    def seconds(part: str) -> float:
+        started = time.perf_counter()
+        MASKER.uri(part)
+        MASKER.headers({"x-a": part, "location": part, "cookie": part, "set-cookie": part})
+        MASKER.value({"a": part, part: 1})
+        MASKER.body(bodies.base64(part.encode()))
+        return time.perf_counter() - started
+
+    half = min(seconds(text[: SIZE // 4]) for _ in range(2))
+    assert seconds(text) < 12 * half + 0.5
