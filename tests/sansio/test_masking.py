@@ -275,10 +275,15 @@ PIECES = [
     "[REDACTED:",
     "-----BEGIN_PRIVATE_KEY-----",
 ]
-NASTY = st.lists(
-    st.sampled_from(["_", " ", "\n", "\t", "\u2028", "\ud800", *(piece.replace("_", " ") for piece in PIECES)]),
-    max_size=16,
-).map("".join)
+# An underscore stands for a blank.
+PIECES = (
+    "password pin token api key = : \" \\ ' { } [ ] < > / & ; ? # %3D %70in % + . - x Z é 9 @ // :// </ <! , _ "
+    "Bearer_abc1 Basic_YTpi eyJhbGciOiJub25l u:p@ 4111111111111111 4111_1111_1111_1111 ghp~16C7e42F292c69 "
+    "[REDACTED:pin] [REDACTED: -----BEGIN_PRIVATE_KEY-----"
+)
+NASTY = st.lists(st.sampled_from(["~", "\n", "\t", "\u2028", "\ud800", *PIECES.split()]), max_size=16).map(
+    lambda pieces: "".join(pieces).replace("_", " ").replace("~", "_")
+)
 
 
 @settings(max_examples=500, deadline=None)
