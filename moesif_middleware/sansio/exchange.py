@@ -38,6 +38,14 @@ def join_headers(raw: RawHeaders) -> dict[str, str]:
     return joined
 
 
+def _encoded(path: str) -> bytes:
+    """Return a decoded path's bytes; what was no UTF-8 stands in it as escapes, or as half a surrogate pair."""
+    try:
+        return path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return path.encode("utf-8", "surrogatepass")
+
+
 class RequestHead:
     """A request without its body. Subclasses say where the raw parts come from; text is made on demand and kept."""
 
@@ -67,7 +75,7 @@ class RequestHead:
     @property
     def wire_path(self) -> str:
         """Return the path as it stood on the wire, percent-encoded, with the mount point in front of it."""
-        return quote(self.path, safe=_PATH_SAFE)
+        return quote(_encoded(self.path), safe=_PATH_SAFE)
 
     @property
     def query_string(self) -> str:
@@ -131,9 +139,9 @@ class ScopeHead(RequestHead):
         raw, path = self._raw_path, self.path
         if raw:
             raw = raw.partition(b"?")[0]
-            if unquote_to_bytes(raw) == path.encode("utf-8", "surrogateescape"):
+            if unquote_to_bytes(raw) == _encoded(path):
                 return raw.decode("ascii", "replace")
-        return quote(path, safe=_PATH_SAFE, errors="surrogateescape")
+        return quote(_encoded(path), safe=_PATH_SAFE)
 
     @property
     def query_string(self) -> str:

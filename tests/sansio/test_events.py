@@ -132,6 +132,30 @@ def test_the_client_address_is_asked_for():
     assert wire(exchange(), client_address=lambda head: f"via {head.peer}")["request"]["ip_address"] == "via 192.0.2.7"
 
 
+@pytest.mark.parametrize(
+    ("scope", "headers"),
+    [
+        ({"path": "/caf\udce9"}, []),
+        ({"path": "/\ud800"}, []),
+        ({"path": "/\x00\r\n"}, []),
+        ({"path": "/\u20ac", "raw_path": b"/\xe2\x82\xac"}, []),
+        ({"path": "/", "query_string": b"a=\xff\x00&&=&;"}, []),
+        ({"path": "/"}, [(b"Host", b"\xff"), (b"x-\xe9", b"\xe9\x00")]),
+        ({"path": "/"}, [(b"cookie", b'a=1; b="x; y"'), (b"cookie", b"c=\xff"), (b"content-length", b"-5")]),
+        ({"path": "/"}, [(b"content-encoding", b"\xff, ,gzip"), (b"content-type", b"\x00; charset")]),
+        ({"path": "/", "scheme": "", "client": None, "server": ("::1", 8000)}, []),
+    ],
+)
+def test_odd_heads_become_events(scope, headers):
+    made = Exchange(ScopeHead({"method": "GET", **scope}, headers), 1.0)
+    made.ended, made.status, made.response_headers = 2.0, 200, [(b"\xff", b"\xff"), ("\ud800", "\udcff"), ("n", 1)]
+    made.request_body = BodyBuffer(10)
+    made.request_body.feed(b"{}")
+    found = wire(made)
+    assert found["request"]["uri"].startswith("http://")
+    assert "body" in found["request"]
+
+
 def cycle() -> dict[str, Any]:
     made: dict[str, Any] = {}
     made["self"] = made
