@@ -182,7 +182,7 @@ def test_one_event_shows_request_and_response_side_by_side(tab: Tab, served: Ser
     assert "[REDACTED:authorization]" in request
     assert "9007199254740993" in request
     assert "plain text €" in response
-    assert texts(tab, "#detail .redacted") == ["[REDACTED:authorization]"]
+    assert "[REDACTED:authorization]" in texts(tab, "#detail .redacted")
     facts = tab.evaluate("document.querySelector('.facts').textContent")
     assert "u1" in facts
     assert "acme" in facts

@@ -66,8 +66,8 @@ function facts(id, event, on) {
   ];
   return el("dl", { class: "facts" }, found.filter(([, value]) => value !== null && value !== undefined && value !== "")
     .map(([name, value, filter]) => el("div", {}, el("dt", {}, name), el("dd", {}, filter
-      ? el("button", { type: "button", class: "link", title: `Filter by this ${name.toLowerCase()}`, onclick: () => on.filter(filter, String(value)) }, marked(value))
-      : marked(value)))));
+      ? el("button", { type: "button", class: "link", title: `Filter by this ${name.toLowerCase()}`, onclick: () => on.filter(filter, String(value)) }, show.marked(value))
+      : show.marked(value)))));
 }
 
 function side(title, message, metadata, name) {
@@ -79,7 +79,7 @@ function side(title, message, metadata, name) {
   const query = name === "request" ? queryTable(message.uri) : null;
   return el("section", { class: `side ${name}`, "aria-label": title },
     el("h3", {}, title),
-    name === "request" ? el("p", { class: "uri" }, marked(message.uri ?? "")) : null,
+    name === "request" ? el("p", { class: "uri" }, show.marked(message.uri ?? "")) : null,
     query && section("Query", query),
     section(`Headers (${size})`, size ? pairs(Object.entries(message.headers)) : el("p", { class: "none" }, "None.")),
     body(message, metadata?.[`${name}_body_truncated`]));
@@ -93,7 +93,7 @@ function queryTable(uri) {
 
 function pairs(found) {
   return el("table", { class: "pairs" }, el("tbody", {},
-    found.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, marked(value))))));
+    found.map(([name, value]) => el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, show.marked(value))))));
 }
 
 function body(message, truncated) {
@@ -126,8 +126,4 @@ function closed(title, make) {
   const holder = el("details", { class: "closed" }, el("summary", {}, title));
   holder.addEventListener("toggle", () => { if (holder.children.length === 1) holder.append(make()); });
   return holder;
-}
-
-function marked(value) {
-  return show.redactions(String(value)).map(([part, isMark]) => (isMark ? el("span", { class: "redacted" }, part) : part));
 }

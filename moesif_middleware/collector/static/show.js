@@ -1,4 +1,6 @@
-// How times, durations, sizes and addresses are written.
+// How times, durations, sizes, addresses and masked values are written.
+
+import { el } from "./dom.js";
 
 const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 const DAY = new Intl.DateTimeFormat(undefined, { month: "short", day: "2-digit" });
@@ -45,7 +47,8 @@ export function statusKind(status) {
   return status ? `s${Math.floor(status / 100)}` : "s0";
 }
 
-/** Split text at redaction marks: [[text, isMark], ...]. */
-export function redactions(text) {
-  return text.split(/(\[REDACTED:[^\]\s]{1,60}\])/).map((part, index) => [part, index % 2 === 1]).filter(([part]) => part);
+/** Return the nodes of a text in which the marks of masked values stand out. */
+export function marked(value) {
+  return String(value).split(/(\[REDACTED:[^\]\s]{1,60}\])/)
+    .map((part, index) => (index % 2 ? el("span", { class: "redacted" }, part) : part)).filter(Boolean);
 }

@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js";
 import { isBranch, scalar } from "./json.js";
+import { marked } from "./show.js";
 
 const STEP = 100;
 const LONG = 1500;
@@ -67,7 +68,7 @@ function moreButton(left, more) {
 function leaf(key, value) {
   const type = value === null ? "null" : typeof value === "object" ? "number" : typeof value;
   const text = scalar(value);
-  const shown = el("span", { class: `v-${type}` }, text.length > LONG ? `${text.slice(0, LONG)}…` : text);
+  const shown = el("span", { class: `v-${type}` }, text.length > LONG ? `${text.slice(0, LONG)}…` : marked(text));
   const node = el("div", { class: "leaf" }, label(key), shown);
   if (text.length > LONG) {
     const button = el("button", { type: "button", class: "link" }, `Show all ${text.length} characters`);
