@@ -122,6 +122,13 @@ async def test_an_id_stays_one_segment_on_the_wire(management, stub):
     assert stub.requests[-1].path == "/v1/search/~/users/a%2Fb%20c%252F%3F"
 
 
+async def test_an_id_that_no_url_can_carry_is_refused(management, stub):
+    """Before anything is sent."""
+    with pytest.raises(errors.InvalidModel, match="too long"):
+        await settle(management().users.get("x" * 70_000))
+    assert not stub.requests
+
+
 async def test_the_application_of_the_client_goes_with_every_call(management, stub):
     """A call may name another."""
     client = management(app_id="app:1")
@@ -235,6 +242,8 @@ async def test_a_client_that_was_handed_in_stays_open(management, variant):
         ("", {}, "api_key"),
         ("with space", {}, "api_key"),
         ("key", {"base_url": "api.moesif.com"}, "base_url"),
+        ("key", {"base_url": "http://[::1"}, "base_url"),
+        ("key", {"base_url": "https:///v1"}, "base_url"),
         ("key", {"attempts": 0}, "attempts"),
     ],
 )

@@ -34,7 +34,7 @@ class AsyncTransport:
         budget: MinuteBudget,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        if httpx.URL(base_url).scheme not in {"http", "https"}:
+        if not _is_http(base_url):
             raise ConfigurationError("base_url", f"{base_url!r} is no http or https URL")
         if attempts < 1:
             raise ConfigurationError("attempts", "at least one attempt is needed")
@@ -130,3 +130,11 @@ class AsyncClosing:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL:
+        return False
+    return parsed.scheme in {"http", "https"} and bool(parsed.host)
