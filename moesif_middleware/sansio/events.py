@@ -7,6 +7,7 @@ of the event (reference, "Collector API v1": event fields, 1 MB an event, 450 KB
 
 from __future__ import annotations
 
+from binascii import a2b_base64
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -268,8 +269,21 @@ def _message(message: Any, names: tuple[str, ...]) -> Any:
     body = message.body
     if message.transfer_encoding is not None or body is not None:
         wire["body"] = orjson.Fragment(body.encoded()) if isinstance(body, Body) else body
-        wire["transfer_encoding"] = message.transfer_encoding or "json"
+        wire["transfer_encoding"] = _transfer_encoding(body, message.transfer_encoding)
     return wire
+
+
+def _transfer_encoding(body: Any, said: Any) -> str:
+    """Return what a body is, which a hook that put another one in its place may not have said."""
+    if type(body) in (Body, orjson.Fragment):
+        return str(said or "json")
+    if said != "base64" or not isinstance(body, str):
+        return "json"
+    try:
+        a2b_base64(body, strict_mode=True)
+    except ValueError:
+        return "json"
+    return "base64"
 
 
 def _time(value: Any) -> Any:

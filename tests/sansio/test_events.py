@@ -250,6 +250,18 @@ def test_parsed_bodies_are_values_for_a_hook():
 
 
 @pytest.mark.parametrize(
+    ("body", "encoding"),
+    [("dGV4dA==", "base64"), ("removed", "json"), ({"removed": True}, "json"), (None, "json"), (b"x", "json")],
+)
+def test_a_body_that_a_hook_put_in_says_what_it_is(body, encoding):
+    event = events.finish(events.build(exchange(request=b"some text")), parsed=True)
+    event.request.body = body
+    found = read(events.encode(event))["request"]
+    assert found["transfer_encoding"] == encoding
+    assert found["body"] == (body.decode() if isinstance(body, bytes) else body)
+
+
+@pytest.mark.parametrize(
     "body",
     [
         Body("json", ["x" * 100] * 9000),
