@@ -164,7 +164,7 @@ def written(schema):
     return "dict[str, Any]" if name == "object" else class_name(name)
 
 
-def plausible(operation, method):
+def plausible(operation, method, app_id="text"):
     """Arguments for a method that the file accepts: examples of its parameters and of its body."""
     found = OPERATIONS[operation]
     schemas = {item["name"]: item["schema"] for item in found["parameters"]}
@@ -173,7 +173,9 @@ def plausible(operation, method):
         wire = RENAMED.get(name, name)
         if parameter.kind is inspect.Parameter.VAR_KEYWORD or name == "where":
             continue
-        if wire in schemas:
+        if name == "app_id" and parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            given[name] = app_id
+        elif wire in schemas:
             given[name] = EXAMPLES.example(schemas[wire])
         elif parameter.kind is inspect.Parameter.KEYWORD_ONLY or parameter.annotation == "str":
             given[name] = "some/id"
