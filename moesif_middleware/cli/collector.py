@@ -14,6 +14,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from ..collector.faults import Fault
+from ..collector.retention import Retention
 from ..collector.settings import CollectorSettings, ManagementKey
 from ..errors import ConfigurationError
 
@@ -36,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--management-key", nargs="+", action="extend", default=[], metavar="KEY[=SCOPE,...]", help="bearer keys")
     add("--token", help="what the page asks for, at least 16 characters")
     add("--allowed-host", nargs="+", action="extend", default=[], help="names under which it may be called")
+    add("--keep-days", type=float, help="delete events that are older")
+    add("--keep-events", type=int, help="delete the oldest events of an application over this number")
+    add("--keep-bytes", type=int, help="delete the oldest events while the store is larger")
     add("--fault", action="append", default=[], metavar="KIND[:SHARE]", help="429:0.2, hang:0.05, reset, drip, garbage")
     add("--latency", default="0s", help="delay of every API call, such as 50ms")
 
@@ -79,6 +83,7 @@ def read_settings(arguments: argparse.Namespace, directory: Path) -> CollectorSe
         allowed_hosts=tuple(arguments.allowed_host),
         faults=tuple(Fault.parse(text) for text in arguments.fault),
         latency=_seconds(arguments.latency),
+        retention=Retention(arguments.keep_days, arguments.keep_events, arguments.keep_bytes),
     )
 
 

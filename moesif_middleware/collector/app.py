@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,7 +14,9 @@ from starlette.routing import BaseRoute
 from .context import CollectorContext
 from .faults import FaultSwitch
 from .guard import Guard
+from .page import page_routes
 from .refusals import HANDLERS, on_http
+from .retention import keep_retaining
 from .routes import entities, events, feed, governance
 from .settings import CollectorSettings
 from .stores import Store
@@ -34,9 +35,12 @@ def create_app(settings: CollectorSettings, store: Store | None = None) -> Starl
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001 - Starlette's signature
+        retaining = asyncio.create_task(keep_retaining(context.store, settings.apps, settings.retention))
         try:
             yield
         finally:
+            retaining.cancel()
+            await asyncio.wait((retaining,))
             context.store.close()
 
     middleware = [Middleware(Guard, allowed_hosts=settings.allowed_hosts, token=settings.token)]
@@ -59,12 +63,4 @@ def _routes(context: CollectorContext) -> list[BaseRoute]:
         found += events.routes(prefix) + feed.routes(prefix) + entities.routes(prefix)
     for prefix in MANAGEMENT_PREFIXES:
         found += feed.editing_routes(prefix) + governance.routes(prefix)
-    return found + _page_routes(context)
-
-
-def _page_routes(context: CollectorContext) -> list[BaseRoute]:
-    name = f"{__package__}.page"
-    if importlib.util.find_spec(name) is None:
-        return []
-    routes: list[BaseRoute] = importlib.import_module(name).page_routes(context)
-    return routes
+    return found + page_routes(context)

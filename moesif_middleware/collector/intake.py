@@ -80,6 +80,12 @@ def route_of(uri: str) -> str:
     return uri[start:end] or "/"
 
 
+def _route(event: dict[str, Any], uri: str) -> str:
+    """Return the route template that the middleware notes in metadata, else the path."""
+    noted = (event.get("metadata") or {}).get("route")
+    return noted if isinstance(noted, str) and noted else route_of(uri)
+
+
 def _time_ms(message: dict[str, Any], path: str) -> int:
     """Return a message's time in milliseconds since the epoch, and leave it as UTC with milliseconds and ``Z``."""
     text = message["time"]
@@ -102,7 +108,7 @@ def _row(event: dict[str, Any], arrival: Arrival, time_ms: int) -> EventRow:
     if request.get("ip_address") is None and arrival.ip_address is not None:
         request["ip_address"] = arrival.ip_address
     if request.get("route") is None:
-        request["route"] = route_of(request["uri"])
+        request["route"] = _route(event, request["uri"])
     if arrival.now_ms - time_ms > LATE_MS:
         event["late"] = True
     return EventRow(

@@ -44,7 +44,7 @@ def parse(raw: bytes, content_encoding: str, limit: int) -> Any:
     """Return the JSON value of a body. Raises Refusal 400, or 413 when it decodes to more than ``limit`` bytes."""
     if content_encoding:
         raw = _decoded(raw, content_encoding, limit)
-    if raw.count(b"{") + raw.count(b"[") > MOST_CONTAINERS:
+    if len(raw) > MOST_CONTAINERS and raw.count(b"{") + raw.count(b"[") > MOST_CONTAINERS:
         raise Refusal(413, f"the body has over {MOST_CONTAINERS} objects and arrays")
     try:
         return orjson.loads(raw)

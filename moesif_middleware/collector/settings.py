@@ -9,6 +9,7 @@ from typing import Final
 
 from ..errors import ConfigurationError
 from .faults import Fault
+from .retention import KEEP_ALL, Retention
 
 _APPLICATION_ID: Final = re.compile(r"[\x21-\x7e]{1,512}")
 _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
@@ -38,6 +39,7 @@ class CollectorSettings:
     allowed_hosts: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
     latency: float = 0.0
+    retention: Retention = KEEP_ALL
 
     def __post_init__(self) -> None:
         if not self.apps:
@@ -47,6 +49,9 @@ class CollectorSettings:
                 raise ConfigurationError("app-id", "must be 1 to 512 printable ASCII characters without spaces")
         if any(not key.key for key in self.management_keys):
             raise ConfigurationError("management-key", "must not be empty")
+        for name in ("days", "events", "bytes"):
+            if (value := getattr(self.retention, name)) is not None and not value > 0:
+                raise ConfigurationError(f"keep-{name}", "must be more than 0")
         if self.token is not None and len(self.token) < 16:
             raise ConfigurationError("token", "must have at least 16 characters")
         if self.token is None and not is_loopback(self.host):

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,11 @@ class Running:
     collector: httpx.Client
     management: httpx.Client
     anonymous: httpx.Client
+    app: str = APP
 
-    def events(self, app: str = APP) -> list[dict[str, Any]]:
-        """Return the stored documents of events, oldest first."""
+    def events(self, app: str | None = None) -> list[dict[str, Any]]:
+        """Return the stored documents of an application's events, oldest first."""
+        app = app or self.app
         number = self.store.app_number(app)
         with self.store.reading() as connection:
             ids = connection.execute("SELECT id FROM events WHERE app = ? ORDER BY seq", (number,)).fetchall()
@@ -75,6 +77,23 @@ def settings(path: Path, **changes: Any) -> CollectorSettings:
 def running(tmp_path: Path) -> Iterator[Running]:
     with serving(settings(tmp_path)) as found:
         yield found
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Running, Iterator[str]]]:
+    """One collector for a module, and application ids to share it with."""
+    apps = [f"app-{number}" for number in range(500)]
+    with serving(settings(tmp_path_factory.mktemp("many"), apps=tuple(apps))) as found:
+        yield found, iter(apps)
+
+
+@pytest.fixture
+def fresh(many: tuple[Running, Iterator[str]]) -> Iterator[Running]:
+    """An application of its own in a collector that runs already; its management client speaks for the first one."""
+    server, apps = many
+    app = next(apps)
+    with httpx.Client(base_url=server.url, headers={"X-Moesif-Application-Id": app}) as collector:
+        yield replace(server, collector=collector, app=app)
 
 
 @pytest.fixture(scope="module")

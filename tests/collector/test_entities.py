@@ -9,7 +9,7 @@ import pytest
 
 from moesif_middleware.collector.merge import merged
 
-from .conftest import APP, Running
+from .conftest import Running
 
 
 @pytest.mark.parametrize(
@@ -70,23 +70,25 @@ def test_updates_merge_recursively(stored: dict[str, Any], update: dict[str, Any
 )
 @pytest.mark.parametrize("shape", ["one by one", "one batch"])
 def test_an_upsert_creates_then_merges(
-    running: Running, kind: str, first: dict[str, Any], second: dict[str, Any], result: dict[str, Any], shape: str
+    fresh: Running, kind: str, first: dict[str, Any], second: dict[str, Any], result: dict[str, Any], shape: str
 ) -> None:
     """The same by single calls and within one batch; the server sets the time of the change."""
     if shape == "one batch":
-        assert running.collector.post(f"/v1/{kind}/batch", json=[first, second]).status_code == 201
+        assert fresh.collector.post(f"/v1/{kind}/batch", json=[first, second]).status_code == 201
     else:
         for update in (first, second):
-            assert running.collector.post(f"/v1/{kind}", json=update).status_code == 201
-    stored = running.store.get(APP, kind, "1") or {}
+            assert fresh.collector.post(f"/v1/{kind}", json=update).status_code == 201
+    stored = fresh.store.get(fresh.app, kind, "1") or {}
     assert stored.pop("modified_time").endswith("Z")
     assert stored == result
 
 
-def test_concurrent_upserts_lose_nothing(running: Running) -> None:
+def test_concurrent_upserts_lose_nothing(fresh: Running) -> None:
     """Reading, merging and writing is one step."""
     with ThreadPoolExecutor(8) as pool:
         updates = [{"user_id": "u", "metadata": {f"k{number}": number}} for number in range(64)]
-        answers = pool.map(lambda update: running.collector.post("/v1/users", json=update).status_code, updates)
+        answers = pool.map(lambda update: fresh.collector.post("/v1/users", json=update).status_code, updates)
         assert set(answers) == {201}
-    assert (running.store.get(APP, "users", "u") or {})["metadata"] == {f"k{number}": number for number in range(64)}
+    assert (fresh.store.get(fresh.app, "users", "u") or {})["metadata"] == {
+        f"k{number}": number for number in range(64)
+    }

@@ -197,9 +197,9 @@ def test_a_batch_over_the_limit_is_413_by_its_announced_length(shared: Running) 
             connection.recv(1)
 
 
-def test_a_batch_of_events_may_have_fifty_megabytes(running: Running) -> None:
+def test_a_batch_of_events_may_have_fifty_megabytes(fresh: Running) -> None:
     """What the limit allows is taken."""
     large = event(metadata={"text": "x" * 1_000_000}, response=None)
-    raw = gzip.compress(running.collector.build_request("POST", "/", json=[large] * 50).content, 1)
-    answer = running.collector.post("/v1/events/batch", content=raw, headers={"Content-Encoding": "gzip"}, timeout=30)
+    raw = gzip.compress(fresh.collector.build_request("POST", "/", json=[large] * 50).content, 1)
+    answer = fresh.collector.post("/v1/events/batch", content=raw, headers={"Content-Encoding": "gzip"}, timeout=30)
     assert answer.json() == {"stored": 50, "duplicates": 0}

@@ -69,6 +69,14 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """How many events an application has in the store, and how many bytes the whole store takes."""
+
+    events: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recent:
     """Which events a live list asks for: newest first, ``limit`` at most.
 
@@ -118,6 +126,14 @@ class Store(Protocol):
 
     def delete(self, app: str, kind: str, key: str) -> Future[bool]:
         """Return a future of whether there was such a document."""
+        ...
+
+    def kept(self, app: str) -> Kept:
+        """Return how much is stored."""
+        ...
+
+    def time_at(self, app: str, rank: int) -> int | None:
+        """Return the time, in milliseconds since the epoch, of the event that has ``rank`` newer ones, if any."""
         ...
 
     def expire(self, app: str, before_ms: int) -> int:

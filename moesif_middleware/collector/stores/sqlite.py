@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from ..merge import merged
-from . import Appended, EventRow, Recent, StoreUnavailable
+from . import Appended, EventRow, Kept, Recent, StoreUnavailable
 from .appending import append_rows
 from .recent import recent_rows
 from .schema import MIGRATIONS
@@ -37,6 +37,7 @@ _NEXT_VERSION: Final = (
     "INSERT INTO versions (app, kind, version) VALUES (?, ?, 1)"
     " ON CONFLICT (app, kind) DO UPDATE SET version = version + 1"
 )
+_TIME_AT: Final = "SELECT time_ms FROM events WHERE app = ? ORDER BY time_ms DESC LIMIT 1 OFFSET ?"
 _EXPIRED: Final = "SELECT seq FROM events WHERE app = ? AND time_ms < ? ORDER BY time_ms LIMIT ?"
 _EXPIRE_ROWS: Final = 1_000
 
@@ -102,6 +103,24 @@ class SQLiteStore:
         """Return a future of whether there was such a document."""
         number = self.app_number(app)
         return self._writer.submit(lambda connection: _delete(connection, number, kind, key))
+
+    def kept(self, app: str) -> Kept:
+        """Return how much is stored; pages of the file that are free again do not count."""
+        number = self.app_number(app)
+        with self.reading() as connection:
+            (events,) = connection.execute("SELECT count(*) FROM events WHERE app = ?", (number,)).fetchone()
+            pages, free, size = (
+                connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return Kept(events, (pages - free) * size)
+
+    def time_at(self, app: str, rank: int) -> int | None:
+        """Return the time, in milliseconds since the epoch, of the event that has ``rank`` newer ones, if any."""
+        number = self.app_number(app)
+        with self.reading() as connection:
+            row = connection.execute(_TIME_AT, (number, rank)).fetchone()
+        return None if row is None else int(row[0])
 
     def expire(self, app: str, before_ms: int) -> int:
         """Delete the events older than ``before_ms`` and return how many they were.
