@@ -1,0 +1,109 @@
+"""``moesif-middleware rules explain``: what rules and config decide about a request, rule by rule, and why.
+
+The files hold what the collector answers to GET /v1/rules and GET /v1/config, and one request: an event as it is
+posted (``request``, ``response``, ``user_id``, ``company_id``), or the ``request`` alone with the ids in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import binascii
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import orjson
+
+from ..errors import ConfigurationError, InvalidPayload
+from ..sansio.conditions import Subject, scalar_text
+from ..sansio.exchange import ScopeHead
+from ..sansio.explain import explain, lines
+from ..sansio.governance import EMPTY, compile_config, compile_rules
+
+Compiled = TypeVar("Compiled")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's one action and its options."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    command = actions.add_parser("explain", help="explain what is decided for one request")
+    add = command.add_argument
+    add("--rules", metavar="FILE", help="JSON array of rules, as GET /v1/rules answers (default: none)")
+    add("--config", metavar="FILE", help="JSON object, as GET /v1/config answers (default: empty)")
+    add("--request", metavar="FILE", required=True, help="JSON object: an event, or its request with user_id beside it")
+    add("--json", action="store_true", help="print JSON instead of text")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the explanation. Raises ConfigurationError for a file that cannot be used."""
+    snapshot = EMPTY
+    if arguments.rules:
+        snapshot = snapshot.with_rules(_compiled("rules", arguments.rules, compile_rules))
+    if arguments.config:
+        snapshot = snapshot.with_config(_compiled("config", arguments.config, compile_config))
+    event = _event(_read("request", arguments.request))
+    explanation = explain(snapshot, _subject(event), _id(event, "user_id"), _id(event, "company_id"))
+    if arguments.json:
+        sys.stdout.write(orjson.dumps(explanation.as_dict(), option=orjson.OPT_INDENT_2).decode() + "\n")
+        return 0
+    for line in lines(explanation):
+        print(line)
+    return 0
+
+
+def _read(key: str, name: str) -> bytes:
+    try:
+        return Path(name).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(key, f"cannot read {name}: {error.strerror or error}") from None
+
+
+def _compiled(key: str, name: str, compile_document: Callable[[bytes], Compiled]) -> Compiled:
+    try:
+        return compile_document(_read(key, name))
+    except InvalidPayload as error:
+        raise ConfigurationError(key, str(error)) from None
+
+
+def _event(data: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        raise ConfigurationError("request", f"is not a JSON object: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigurationError("request", "is not a JSON object")
+    return document if isinstance(document.get("request"), dict) else {**document, "request": document}
+
+
+def _id(event: Mapping[str, Any], key: str) -> str | None:
+    return scalar_text(event.get(key)) or None
+
+
+def _subject(event: Mapping[str, Any]) -> Subject:
+    request, response = event["request"], event.get("response")
+    headers = request.get("headers")
+    pairs = [(str(name), scalar_text(value)) for name, value in (headers if isinstance(headers, dict) else {}).items()]
+    raw = [(name.lower().encode(), value.encode()) for name, value in pairs if value is not None]
+    uri = urlsplit(str(request.get("uri") or request.get("route") or "/"))
+    scope = {"method": str(request.get("verb") or "GET"), "scheme": uri.scheme, "path": unquote(uri.path) or "/"}
+    status = response.get("status") if isinstance(response, dict) else None
+    address = scalar_text(request.get("ip_address"))
+    return Subject(
+        ScopeHead(scope, raw),
+        ip_address=lambda: address,
+        body=lambda: _body(request),
+        status=status if isinstance(status, int) else None,
+    )
+
+
+def _body(request: Mapping[str, Any]) -> Any:
+    body = request.get("body")
+    if request.get("transfer_encoding") != "base64" or not isinstance(body, str):
+        return body
+    try:
+        return orjson.loads(base64.b64decode(body))
+    except (binascii.Error, orjson.JSONDecodeError):
+        return None
