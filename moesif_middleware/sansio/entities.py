@@ -147,7 +147,7 @@ class _Slices:
         at = self._space(0)
         if data[at : at + 1] != b"{":
             raise InvalidPayload("not a JSON object")
-        closed = data[self._space(at + 1) :][:1] == b"}"
+        closed = data.startswith(b"}", self._space(at + 1))
         at = self._space(at + 1) if closed else at
         while not closed:
             key, at = self._key(at + 1)

@@ -1,0 +1,280 @@
+"""Conditions: what each path reads, how values are searched for, and what can never match."""
+
+import re
+import string
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moesif_middleware.sansio import conditions
+from moesif_middleware.sansio.conditions import ConditionCompiler, Problems, Subject, parse_path
+from moesif_middleware.sansio.exchange import ScopeHead
+
+
+def head(verb="GET", path="/", headers=(), query=b"") -> ScopeHead:
+    scope = {"method": verb, "path": path, "query_string": query}
+    return ScopeHead(scope, [(name.encode("latin-1"), value.encode()) for name, value in headers])
+
+
+def compiled(*groups):
+    """Return the matcher of groups of (path, value) pairs, the mask of each group that can match, the problems."""
+    problems = Problems()
+    compiler = ConditionCompiler(problems)
+    config = [{"conditions": [{"path": path, "value": value} for path, value in group]} for group in groups]
+    found = compiler.groups(config, "rule")
+    return compiler.matcher(), compiler.masks(found), problems
+
+
+def matches(subject, *groups) -> bool:
+    matcher, masks, _ = compiled(*groups)
+    bits = matcher.match(subject)
+    return any(bits & mask == mask for mask in masks)
+
+
+REQUEST = {
+    "verb": "POST",
+    "path": "/api/items/5",
+    "headers": [("X-Plan", "free"), ("x-tag", "a"), ("X-Tag", "b")],
+    "query": b"plan=gold",
+}
+BODY = {"plan": "gold", "n": 7, "on": True, "none": None, "deep": {"a": 1}, "a.b": "dotted", "operationName": "GetX"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("request.verb", "POST", True),
+        ("request.verb", "post", True),
+        ("request.verb", "^(GET|POST)$", True),
+        ("request.verb", "GET", False),
+        ("request.route", "items", True),
+        ("request.route", "^/api/items/[0-9]+$", True),
+        ("request.route", "ITEMS", False),
+        ("request.route", "(?i)ITEMS", True),
+        ("request.route", "plan=gold", False),
+        ("request.ip_address", r"^10\.1\.", True),
+        ("request.ip", r"^10\.1\.", True),
+        ("request.ip", r"^11\.", False),
+        ("request.headers.X-Plan", "^free$", True),
+        ("request.headers.x-plan", "^free$", True),
+        ("request.headers.x-plan", "FREE", False),
+        ("request.headers.x-tag", "^a, b$", True),
+        ("request.headers.absent", "", False),
+        ("request.body.plan", "gold", True),
+        ("request.body.n", 7, True),
+        ("request.body.n", "^7$", True),
+        ("request.body.on", "^True$", True),
+        ("request.body.on", True, True),
+        ("request.body.none", "", False),
+        ("request.body.deep", "a", False),
+        ("request.body.deep.a", "1", False),
+        ("request.body.a.b", "dotted", True),
+        ("request.body.operationName", "^Get", True),
+        ("request.body.query", "", False),
+        ("response.status", "4..", False),
+        ("request.uri", "", False),
+        ("request.headers", "", False),
+        ("request.headers.", "", False),
+        ("request.body", "", False),
+        ("request.body.", "", False),
+        ("Request.Verb", "POST", False),
+        ("", "", False),
+        ("request.route", None, False),
+        ("request.route", ["items"], False),
+        ("request.route", {}, False),
+        ("request.route", "(", False),
+        ("request.route", "(?=items)", False),
+        ("request.route", r"(i)\1", False),
+        ("request.route", "", True),
+    ],
+)
+def test_a_condition_searches_the_field_that_its_path_names(path, value, expected):
+    request = Subject(head(**REQUEST), ip_address="10.1.2.3", body=lambda: BODY)
+    assert matches(request, [(path, value)]) is expected
+
+
+@pytest.mark.parametrize(("status", "expected"), [(None, False), (404, True), (200, False)])
+def test_the_status_matches_once_the_response_has_started(status, expected):
+    assert matches(Subject(head(), status=status), [("response.status", "^4")]) is expected
+
+
+YES, NO = ("request.verb", "GET"), ("request.verb", "PUT")
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([[YES]], True),
+        ([[NO]], False),
+        ([[YES, NO]], False),
+        ([[YES, ("request.route", "/")]], True),
+        ([[NO], [YES]], True),
+        ([[NO], [YES, NO]], False),
+        ([[]], False),
+        ([[], [YES]], True),
+        ([[YES, ("request.route", "(")]], False),
+        ([[YES, ("what.is.this", "x")], [YES]], True),
+    ],
+)
+def test_groups_are_alternatives_and_all_of_a_groups_conditions_must_hold(groups, expected):
+    assert matches(Subject(head()), *groups) is expected
+
+
+@pytest.mark.parametrize("body", [[], [{"a": "x"}], "a", 5, True, None])
+def test_a_body_that_is_no_object_matches_nothing(body):
+    assert not matches(Subject(head(), body=lambda: body), [("request.body.a", "")])
+
+
+def test_only_what_a_condition_reads_is_asked_for_and_only_once():
+    asked = []
+
+    def ask(what, answer):
+        asked.append(what)
+        return answer
+
+    request = Subject(head(), ip_address=lambda: ask("ip", "10.0.0.1"), body=lambda: ask("body", {"a": "1", "b": "2"}))
+    assert matches(request, [YES])
+    assert asked == []
+    assert matches(request, [("request.body.a", "1"), ("request.body.b", "2"), ("request.ip", "10"), YES])
+    assert sorted(asked) == ["body", "ip"]
+
+
+def test_headers_are_joined_only_for_conditions_that_read_one():
+    request = Subject(head(headers=[("a", "b")]))
+    matcher, _, _ = compiled([YES])
+    assert not matcher.reads_headers
+    matcher.match(request)
+    assert request.head._headers is None
+
+
+def test_a_condition_that_stands_in_many_rules_is_one_bit():
+    matcher, masks, _ = compiled([YES], [YES, NO], [YES])
+    assert len(matcher.bits) == 2
+    assert masks[0] == masks[2]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        ("request.route", "(", "missing )"),
+        ("request.route", "(?<=a)b", "invalid perl operator"),
+        ("request.route", "(a{1000}){1000}", "repetition"),
+        ("nowhere", "a", "'nowhere' is not known"),
+        ("request.route", None, "neither text nor a number"),
+    ],
+)
+def test_what_can_never_match_is_recorded_once_with_the_reason(path, value, words):
+    matcher, _, problems = compiled([(path, value)], [(path, value)])
+    (text,) = problems.texts()
+    assert words in text
+    assert len(matcher.refused) == 1
+
+
+def test_patterns_that_are_too_large_together_are_kept_apart():
+    """The memory of a set is capped; patterns that fit alone still all work."""
+    values = [f"^/{at}/[^/]{{300}}$" for at in range(60)]
+    matcher, masks, problems = compiled(*[[("request.route", value)] for value in values])
+    assert problems.texts() == ()
+    assert len(matcher.others[0][1].sets) > 1
+    for at in (0, 31, 59):
+        bits = matcher.match(Subject(head(path=f"/{at}/" + "x" * 300)))
+        assert [number for number, mask in enumerate(masks) if bits & mask] == [at]
+
+
+def test_a_pattern_that_is_too_large_alone_is_refused_and_the_others_work():
+    huge = "(" + "|".join(f"[^{letter}]{{900}}" for letter in string.ascii_letters) + ")"
+    matcher, masks, problems = compiled([("request.route", huge)], [("request.route", "^/a")])
+    (text,) = problems.texts()
+    assert "too large" in text
+    assert matcher.match(Subject(head(path="/a"))) == masks[1]
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$", "(a|b)*a(a|b){12}c", "^(([a-z])+.)+[A-Z]([a-z])+$"])
+def test_a_pattern_that_explodes_elsewhere_does_not_delay_the_request(pattern):
+    matcher, _, problems = compiled([("request.headers.x", pattern)])
+    assert problems.texts() == ()
+    request = Subject(head(headers=[("x", "a" * 50_000 + "!")]))
+    assert request.head.headers
+    took = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        matcher.match(request)
+        took.append(time.perf_counter() - begun)
+    assert min(took) < 0.005
+
+
+@pytest.mark.parametrize(
+    ("value", "pattern", "expected"),
+    [
+        ("a" * 4095 + "b", "b", True),
+        ("a" * 4096 + "b", "b", False),
+        ("é" * 2048 + "b", "b", False),
+        ("a" + "é" * 2047 + "b", "b$", True),
+        ("a" + "é" * 4000, "^aé+$", True),
+    ],
+)
+def test_patterns_see_the_first_4_kib(value, pattern, expected):
+    assert matches(Subject(head(headers=[("x", value)])), [("request.headers.x", pattern)]) is expected
+
+
+def test_a_path_that_is_not_utf8_still_has_characters():
+    assert matches(Subject(head(path="/a\udcffb")), [("request.route", "^/a.b$")])
+
+
+def test_a_pattern_with_a_null_and_a_field_with_one_work():
+    assert matches(Subject(head(path="/a\0b")), [("request.route", "a\0b")])
+
+
+def test_a_number_too_long_to_write_is_no_value():
+    assert not matches(Subject(head(), body=lambda: {"a": 10**5000}), [("request.body.a", "")])
+
+
+def test_problems_are_bounded_in_number_and_length():
+    problems = Problems()
+    for at in range(1000):
+        problems.add(f"[{at}]", "x" * 10_000)
+    texts = problems.texts()
+    assert len(texts) == conditions.PROBLEM_LIMIT + 1
+    assert texts[-1] == "and 900 more"
+    assert max(map(len, texts)) <= 400
+
+
+PIECES = st.sampled_from(
+    ["a", "b", "/", "ab", "^", "$", ".", "a*", "(a|b)+", "[^a]", "b?", "é", r"\d", r"\.", "|", "x{2}"]
+)
+PATTERNS = st.lists(PIECES, max_size=5).map("".join)
+
+
+def compiles(pattern) -> bool:
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
+
+
+@given(
+    st.lists(PATTERNS.filter(compiles), min_size=1, max_size=20),
+    st.text(alphabet="ab/é.1x", max_size=12),
+    st.sampled_from(["GET", "POST", "get", "Purge", "ab"]),
+)
+def test_the_compiled_conditions_hold_exactly_where_a_plain_search_finds_something(patterns, text, verb):
+    request = Subject(head(verb=verb, path=text or "/", headers=[("x", text)]))
+    paths = {"request.route": text or "/", "request.headers.x": text, "request.verb": verb}
+    matcher, masks, problems = compiled(*[[(path, pattern)] for path in paths for pattern in patterns])
+    assert problems.texts() == ()
+    bits = matcher.match(request)
+    expected = [
+        bool(re.search(pattern, value, re.ASCII | (re.IGNORECASE if path == "request.verb" else 0)))
+        for path, value in paths.items()
+        for pattern in patterns
+    ]
+    assert [bits & mask == mask for mask in masks] == expected
+
+
+@given(st.text())
+def test_no_path_raises(path):
+    parse_path(path)
+    parse_path("request." + path)
