@@ -290,15 +290,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Check every field; whole numbers given as text are read."""
-        if self.enabled is not False and not self.application_id:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name != "application_id" or value:
+                object.__setattr__(self, item.name, item.metadata["check"](item.name, value))
+        if self.enabled and not self.application_id:
             raise ConfigurationError(
                 "application_id", "is missing; pass application_id=... or set MOESIF_APPLICATION_ID (Moesif: API Keys)"
             )
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if item.name == "application_id" and not value:
-                continue
-            object.__setattr__(self, item.name, item.metadata["check"](item.name, value))
 
     def __repr__(self) -> str:
         """Show what differs from the defaults, and of the application id its last four characters."""

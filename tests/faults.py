@@ -56,6 +56,12 @@ class FaultServer:
         self._server: ThreadingHTTPServer | None = None
         self.port = 0
 
+    def __enter__(self) -> FaultServer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
     @property
     def url(self) -> str:
         """Return the base URI."""

@@ -72,6 +72,12 @@ def test_a_variable_that_is_nearly_a_setting_is_an_error_and_a_foreign_one_is_no
     assert Settings.load(ID, {"MOESIF_COLLECTOR_HOME": "x"}) == Settings.load(ID, {})
 
 
+@pytest.mark.parametrize("off", [False, "false", "0", "no"])
+def test_what_is_switched_off_needs_no_application_id(off: object) -> None:
+    """A test environment sets one variable."""
+    assert Settings.load({"enabled": off}, {}).enabled is False
+
+
 def test_hooks_may_be_given_alone_or_together() -> None:
     """A hook is a keyword like any other."""
     settings = Settings.load({**ID, "hooks": Hooks(skip=max), "identify_user": min}, {})
