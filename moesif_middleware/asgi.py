@@ -96,6 +96,8 @@ class MoesifMiddleware:
                 moesif.start()
             elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
                 await moesif.aflush()
+                # uvicorn ends itself with the signal that it got, so that nothing at all runs after this.
+                moesif.report()
             await send(message)
 
         return forward

@@ -77,6 +77,7 @@ class Moesif:
         self.enabled = settings.enabled
         self.hooks: Hooks = settings.hooks
         self.ledger, self.updates = Ledger(), Ledger()
+        self._reported = 0
         self.errors: dict[str, int] = {}
         """Failures that were contained, by where they happened."""
         self._errors_said: set[str] = set()
@@ -395,10 +396,14 @@ class Moesif:
         self.worker.close(self.settings.shutdown_timeout if timeout is None else timeout)
         with _shared_lock:
             _shared.pop(self.settings, None)
+        self.report()
+
+    def report(self) -> None:
+        """Write the ledger into the log, in one line, unless nothing was captured since the last time."""
         counts = self.ledger.snapshot()
-        lost = sum(counts["dropped"].values())
-        if counts["captured"]:
-            level = logging.WARNING if lost else logging.INFO
+        if counts["captured"] > self._reported:
+            self._reported = counts["captured"]
+            level = logging.WARNING if counts["dropped"] else logging.INFO
             _log.log(level, "moesif-middleware ends: %s", _in_words(counts))
 
     def stats(self) -> dict[str, Any]:
@@ -478,6 +483,7 @@ class Moesif:
     def forget(self) -> None:
         """Begin anew in a forked child: empty queue and ledger, own connections, threads and dice."""
         self._pid = os.getpid()
+        self._reported = 0
         self._draw = random.Random()  # noqa: S311  # sampling and correlation ids, no secrets
         self.ledger.forget()
         self.updates.forget()

@@ -137,9 +137,7 @@ class Feed:
         return not failure
 
     def _fetch(self, name: str, document: _Document) -> None:
-        headers = {"Accept-Encoding": "identity"}
-        if document.etag:
-            headers["If-None-Match"] = document.etag
+        headers = {"If-None-Match": document.etag} if document.etag else {}
         status, answered, body = self._transport.request(
             "GET", document.path, headers, None, self._settings.request_timeout, MAX_DOCUMENT
         )

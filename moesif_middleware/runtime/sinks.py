@@ -8,6 +8,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 import orjson
@@ -60,7 +62,7 @@ class Transport:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
-        self._client: httpx.Client | None = None
+        self._connection: httpx.HTTPTransport | None = None
         self._base = settings.base_uri.rstrip("/")
         # A base URI that ends with the version names the same place.
         self._base = self._base.removesuffix("/v1")
@@ -92,16 +94,20 @@ class Transport:
             min(settings.read_timeout, left), connect=min(settings.connect_timeout, left), pool=min(1.0, left)
         )
         content = None if body is None else self._pieces(body, deadline)
-        all_headers = {APPLICATION_ID_HEADER: settings.application_id, **headers}
+        all_headers = {
+            APPLICATION_ID_HEADER: settings.application_id,
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",
+            **headers,
+        }
         if body is not None:
             all_headers["Content-Length"] = str(len(body))
-        request = self._open().build_request(
-            method, self._base + path, headers=all_headers, content=content, timeout=timeout
-        )
-        response = self._open().send(request, stream=True)
+        extensions = {"timeout": timeout.as_dict()}
+        request = httpx.Request(method, self._base + path, headers=all_headers, content=content, extensions=extensions)
+        response = self._open().handle_request(request)
         try:
             answer = bytearray()
-            for piece in response.iter_bytes():
+            for piece in response.iter_raw():
                 answer += piece
                 if len(answer) > most:
                     raise TransportError(f"the answer is longer than {most} bytes")
@@ -120,24 +126,32 @@ class Transport:
                 raise httpx.WriteTimeout("the request did not end within its time")
             yield body[start : start + _PIECE]
 
-    def _open(self) -> httpx.Client:
-        if self._client is None:
-            self._client = httpx.Client(
-                headers={"User-Agent": USER_AGENT},
-                follow_redirects=False,
-                limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0),
-            )
-        return self._client
+    def _open(self) -> httpx.HTTPTransport:
+        # The transport and not a Client: that one follows settings that are not ours, and writes a line into the
+        # application's log for each of our requests.
+        if self._connection is None:
+            limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=15.0)
+            self._connection = httpx.HTTPTransport(limits=limits, proxy=environment_proxy(self._base))
+        return self._connection
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one."""
-        client, self._client = self._client, None
-        if client is not None:
-            client.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def abandon(self) -> None:
         """Forget the connection without a word on it: after a fork it is the parent's."""
-        self._client = None
+        self._connection = None
+
+
+def environment_proxy(url: str) -> str | None:
+    """Return the proxy that HTTP_PROXY, HTTPS_PROXY and NO_PROXY ask for, None for none."""
+    parts = urlsplit(url)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
 def _describe(error: Exception) -> str:
@@ -153,7 +167,7 @@ class CollectorSink:
 
     def send(self, batch: Batch, timeout: float) -> Answer:
         """Post the batch. Raises TransportError when no complete answer came."""
-        body, headers = batch.body, {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        body, headers = batch.body, {"Content-Type": "application/json"}
         if len(body) > _SMALL:
             body = compress(body)
             headers["Content-Encoding"] = "gzip"

@@ -13,6 +13,7 @@ import pytest
 from moesif_middleware import MemorySink, Moesif, Settings
 from moesif_middleware.runtime import worker as worker_module
 from moesif_middleware.runtime.ledger import balance
+from moesif_middleware.runtime.sinks import environment_proxy
 from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
 from tests.faults import FaultServer, Reply, Request, drip, endless, garbage, hang, reset
 
@@ -104,7 +105,7 @@ def test_a_kept_connection_is_used_again(server: FaultServer, make: Callable[...
         assert moesif.flush(5)
     transport = moesif.worker.sink._transport  # type: ignore[attr-defined]
     assert len(server.posts) == 5
-    assert transport._client is not None
+    assert transport._connection is not None
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
@@ -362,6 +363,27 @@ def test_updates_are_delivered_by_kind(server: FaultServer, make: Callable[..., 
     }
     assert moesif.stats()["updates"]["delivered"] == 4
     assert moesif.stats()["captured"] == 0
+
+
+def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for any other client on the machine; a proxy without a scheme is an HTTP one."""
+    monkeypatch.setenv("https_proxy", "proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "localhost,127.0.0.1")
+    assert environment_proxy("https://api.moesif.net") == "http://proxy.example:3128"
+    assert environment_proxy("https://localhost:9500") is None
+    monkeypatch.delenv("https_proxy")
+    assert environment_proxy("https://api.moesif.net") is None
+
+
+def test_nothing_is_written_into_the_log_while_all_is_well(
+    make: Callable[..., Moesif], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not by us and not by the HTTP library for our requests."""
+    moesif = make()
+    with caplog.at_level(logging.INFO):
+        submit(moesif, 3)
+        assert moesif.flush(5)
+    assert caplog.records == []
 
 
 def test_the_lost_are_told_to_on_drop(server: FaultServer, make: Callable[..., Moesif]) -> None:
