@@ -98,9 +98,8 @@ def test_an_exception_is_the_servers_500_and_an_event(kind: str) -> None:
 def test_ten_thousand_requests_at_1500_a_second_are_stored_once_each(tmp_path: Path) -> None:
     """Real uvicorn, real collector: nothing lost, nothing twice."""
     store = tmp_path / "collector.db"
-    with collector("--store", f"sqlite:///{store}") as collecting:
-        with running("uvicorn", settings(collecting.url)) as server:
-            outcome = load(server.port, 10_000, 1_500)
+    with collector("--store", f"sqlite:///{store}") as one, running("uvicorn", settings(one.url)) as server:
+        outcome = load(server.port, 10_000, 1_500)
     assert outcome.errors == []
     assert outcome.good == 10_000
     with closing(sqlite3.connect(store)) as database:
