@@ -42,8 +42,8 @@ class Body:
 
     ``transfer_encoding`` is ``json`` or ``base64``. ``raw`` is the JSON text as it passed, when every parser reads it,
     else None; it may hold a key twice, so that a mask must judge its text, not the value alone. ``notes`` are for the
-    event's metadata: ``truncated`` (size in bytes of what passed), ``stream`` (chunks and bytes that passed),
-    ``graphql_operation_name`` and ``_type``, ``fields_left_out``, ``problem`` (why it was not decoded).
+    event's metadata: ``truncated`` (size in bytes of what passed), ``stream`` (chunks and bytes that passed, records
+    shown), ``graphql_operation_name`` and ``_type``, ``fields_left_out``, ``problem`` (why it was not decoded).
     """
 
     __slots__ = ("_value", "notes", "raw", "transfer_encoding")
@@ -118,8 +118,11 @@ def _structured(
 ) -> Body | None:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in streams.PARSERS:
+        body = _value(notes, streams.PARSERS[media_type], data, cut)
         notes["stream"] = {"chunks": passed[0], "bytes": passed[1]}
-        return _value(notes, streams.PARSERS[media_type], data, cut)
+        if body is not None:
+            notes["stream"]["records"] = len(body.value)
+        return body
     if media_type == "multipart/form-data":
         boundary = forms.boundary_of(content_type)
         return _value(notes, forms.parse_multipart, data, boundary, cut, notes) if boundary else None

@@ -10,13 +10,15 @@ from typing import Any
 
 from . import jsontext
 
+MAX_RECORDS = 1000
+"""Records that are read; a stream of more shows its first ones."""
 _EVENT_FIELDS = frozenset(("event", "data", "id", "retry"))
 
 
 def parse_lines(data: bytes, cut: bool) -> list[Any]:
     """Return the JSON value of each line; a line that is none stays text. Raises ValueError when all are none."""
-    lines = data.split(b"\n")
-    if cut:
+    lines = data.split(b"\n", MAX_RECORDS)
+    if cut or len(lines) > MAX_RECORDS:
         lines.pop()
     records = [_line(line) for line in lines if line.strip()]
     if not cut and all(type(record) is str for record in records):
@@ -25,10 +27,12 @@ def parse_lines(data: bytes, cut: bool) -> list[Any]:
 
 
 def _line(line: bytes) -> Any:
-    try:
-        return jsontext.parse(line)[0]
-    except ValueError:
-        return line.decode("utf-8").strip()
+    if jsontext.looks_like_json(line):
+        try:
+            return jsontext.parse(line)[0]
+        except ValueError:
+            pass  # text between the records, such as a log line
+    return line.decode("utf-8").strip()
 
 
 def parse_events(data: bytes, cut: bool) -> list[dict[str, Any]]:
@@ -37,8 +41,8 @@ def parse_events(data: bytes, cut: bool) -> list[dict[str, Any]]:
     Raises ValueError for what holds no event.
     """
     text = data.decode("utf-8", "replace").removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    blocks = text.split("\n\n")
-    if cut:
+    blocks = text.split("\n\n", MAX_RECORDS)
+    if cut or len(blocks) > MAX_RECORDS:
         blocks.pop()
     events = [event for block in blocks if (event := _event(block))]
     if not events and not cut:

@@ -48,6 +48,8 @@ def read(data: bytes, *, total: int | None = None, content_type: str = "", encod
         (b"9" * 5000, "9" * 5000),
         (b'{"a":1,"a":2}', {"a": 2}),
         (b"[" * 64 + b"]" * 64, json.loads("[" * 64 + "]" * 64)),
+        (b'["' + b"[" * 99 + b'\\"]\\\\"]', ["[" * 99 + '"]\\']),
+        (b"[" + b"[{}]," * 99 + b"1]", [[{}]] * 99 + [1]),
     ],
 )
 def test_json_is_judged_by_the_bytes(data, value):
@@ -71,6 +73,7 @@ def test_json_is_judged_by_the_bytes(data, value):
         b'"a\x00b"',
         b"01",
         b"[" * 65 + b"]" * 65,
+        b'["\\"]]]]]",' + b"[" * 64 + b"]" * 65,
         b"[" * 10_000 + b"]" * 10_000,
         b'{"a":' * 10_000 + b"1" + b"}" * 10_000,
         b"[" * 10_000,
@@ -319,7 +322,13 @@ def test_fields_have_a_bound():
 def test_streams_are_their_first_records_with_the_count_and_size_of_what_passed(kind, data, total, value):
     body = bodies.read(data, total=total or len(data), content_type=kind, content_encoding="", limit=9999, chunks=42)
     assert (body.transfer_encoding, body.value) == ("json", value)
-    assert body.notes["stream"] == {"chunks": 42, "bytes": total or len(data)}
+    assert body.notes["stream"] == {"chunks": 42, "bytes": total or len(data), "records": len(value)}
+
+
+@pytest.mark.parametrize(("kind", "record"), [("text/event-stream", b"data: 1\n\n"), ("application/jsonl", b"1\n")])
+def test_a_stream_of_many_records_shows_the_first_thousand(kind, record):
+    body = read(record * 3000, content_type=kind)
+    assert len(body.value) == body.notes["stream"]["records"] == 1000
 
 
 @pytest.mark.parametrize(("kind", "data"), [("text/event-stream", b"hello"), ("application/x-ndjson", b"x\ny\n")])
