@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-import signal
 import socket
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -47,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT. Raises ConfigurationError for what cannot work."""
     try:
-        import uvicorn
+        from ..collector.server import CollectorServer, listen
     except ImportError:
         raise ConfigurationError("collector", "needs uvicorn: pip install 'moesif-middleware[collector]'") from None
     from ..collector.app import create_app
@@ -55,17 +53,9 @@ def run(arguments: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)
     with tempfile.TemporaryDirectory(prefix="moesif-collector-") as directory:
         settings = read_settings(arguments, Path(directory))
-        with _listen(settings.host, arguments.port) as listener:
-            app = create_app(settings)
-            config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", timeout_graceful_shutdown=3)
-            server = uvicorn.Server(config)
-
-            def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler
-                server.should_exit = True
-
-            # uvicorn raises the signal that ended it once more: by default that would leave the temporary store behind.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, stop)
+        with listen(settings.host, arguments.port) as listener:
+            server = CollectorServer(create_app(settings))
+            server.end_on_signals()
             _announce(settings, listener)
             server.run(sockets=[listener])
     return 0
@@ -100,17 +90,6 @@ def _seconds(text: str) -> float:
             except ValueError:
                 break
     raise ConfigurationError("latency", f"{text!r} is not a time such as 50ms or 1.5s")
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise ConfigurationError("port", f"cannot listen on {host}:{port}: {error.strerror or error}") from None
-    # asyncio does this only for sockets that it made itself: without it each answer waits 40 ms for an acknowledgement.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
 
 
 def _announce(settings: CollectorSettings, listener: socket.socket) -> None:

@@ -22,6 +22,8 @@ class Arrivals:
     """
 
     def __init__(self) -> None:
+        self.closed = False
+        """True when the server is about to end: live streams end themselves then."""
         self._waiting: dict[str, set[asyncio.Event]] = {}
 
     def publish(self, app: str) -> None:
@@ -29,8 +31,16 @@ class Arrivals:
         for waiting in self._waiting.pop(app, ()):
             waiting.set()
 
+    def close(self) -> None:
+        """Wake everyone for the last time. Call it on the event loop."""
+        self.closed = True
+        for app in list(self._waiting):
+            self.publish(app)
+
     async def wait(self, app: str, timeout: float) -> bool:  # noqa: ASYNC109 - a poll interval, not a cancellation
-        """Return True when events of ``app`` arrived, False after ``timeout`` seconds without one."""
+        """Return True when events of ``app`` arrived, False after ``timeout`` seconds without one or when closed."""
+        if self.closed:
+            return False
         arrived = asyncio.Event()
         waiting = self._waiting.setdefault(app, set())
         waiting.add(arrived)
@@ -41,7 +51,7 @@ class Arrivals:
             return False
         finally:
             waiting.discard(arrived)
-        return True
+        return not self.closed
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class Page:
             # A first line at once: proxies and browsers take the stream as open when bytes arrive.
             yield b": open\n\n"
             quiet = 0.0
-            while True:
+            while not self._context.arrivals.closed:
                 newest = await self._newest(app)
                 if newest > after:
                     rows = await run_in_threadpool(self._context.store.recent, app, replace(query, after=after))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +12,9 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from moesif_middleware.collector.app import create_app
+from moesif_middleware.collector.server import CollectorServer, listen
 from moesif_middleware.collector.settings import CollectorSettings, ManagementKey
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
 
@@ -46,10 +45,8 @@ class Running:
 def serving(settings: CollectorSettings) -> Iterator[Running]:
     """Serve ``settings`` in a thread until the block ends."""
     app = create_app(settings)
-    config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    listener = socket.create_server(("127.0.0.1", 0))
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    server = CollectorServer(app)
+    listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -66,6 +66,17 @@ def test_it_makes_an_application_id_and_ends_cleanly(
     assert not any(tmp_path.iterdir())
 
 
+def test_an_open_page_does_not_hold_up_the_end() -> None:
+    """A live stream ends with the server: at once, without a word on standard error."""
+    with process() as (running, url, _), httpx.stream("GET", f"{url}/_page/api/live", timeout=10) as live:
+        chunks = live.iter_raw()
+        assert next(chunks)
+        running.send_signal(signal.SIGTERM)
+        assert b"".join(chunks) == b""
+        _, errors = running.communicate(timeout=2)
+        assert (running.returncode, errors) == (0, "")
+
+
 def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
     """SIGKILL in the middle of four writers: all acknowledged events are stored, once; a re-send adds the rest."""
     store = tmp_path / "killed.db"
