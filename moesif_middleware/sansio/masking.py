@@ -5,8 +5,9 @@ Names (``secret_names``), paths (``json_paths``), values (``secret_values``) and
 events. A body that one search over its bytes shows to be clean is handed on as it is. An exception means that nothing
 was masked: the caller drops the event.
 
-A body in base64 is looked into: text (any superset of ASCII, or UTF-16) is masked as text, and so are the value rules
-in binary data; binary data without such a find stays byte for byte.
+A body in base64 is looked into as text in any superset of ASCII, or in UTF-16; text with zero bytes, and so binary
+data, too. Where nothing is found, as in all binary data but for what holds such text, it stays byte for byte. What is
+compressed in a way that could not be undone stays as well.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from .bodies import Body
 from .json_paths import JsonPaths, State
 from .secret_names import HEADERS, PHRASES, SecretNames
 from .secret_text import SecretText
-from .secret_values import MARKED_USER_INFO, SecretValues, linear, marker
 from .secret_values import RULES as VALUE_RULES
+from .secret_values import SecretValues, linear, marker
 
 RULES = (*PHRASES, *HEADERS, *VALUE_RULES)
 """The names of all default rules, each of which ``off`` takes."""
@@ -48,6 +49,8 @@ _COOKIE_ATTRIBUTES = frozenset(
     ("expires", "max-age", "domain", "path", "samesite", "priority", "secure", "httponly", "partitioned")
 )
 # Kept as they are, so that the marker reads the same in a URI.
+_SAFE_AUTHORITY = "/:@!$'(),*~"
+_AUTHORITY = re.compile(r"(?:[A-Za-z0-9+.\-]*:)?//[^/]*")
 _SAFE = "[]:/@!$'(),*~"
 _JSON_STARTS = ("{", "[")
 # "://:a@" and "pin=1": no shorter text holds a secret and tells so.
@@ -184,7 +187,8 @@ class Masker:
         # One search over all values is much cheaper than one for each.
         if self.suspicious(_encode("\n".join([headers[name] for name in plain]))):
             for name in plain:
-                masked[name] = self._string(headers[name], report, f"{path}.{name}")
+                mask = self._url_header if name.lower() in _URL_HEADERS else self._string
+                masked[name] = mask(headers[name], report, f"{path}.{name}")
         return masked
 
     def _url_header(self, value: str, report: Report | None, path: str) -> str:
@@ -216,9 +220,17 @@ class Masker:
             decoded = unquote_to_bytes(decoded.replace(b"+", b" "))
         if not self._names.exact and not self._values.hidden and self._uri.search(decoded) is None:
             return uri
+        masked = self._masked_uri(uri, _noter(report, path))
+        # A marker may make a user and a password of what was neither: what is masked must stay as it is.
+        for _ in range(_LAYERS):
+            before, masked = masked, self._masked_uri(masked, _noter(None, path))
+            if masked == before:
+                break
+        return masked
+
+    def _masked_uri(self, uri: str, note: Callable[[str, str], None]) -> str:
         rest, hash_sign, fragment = uri.partition("#")
         base, question, query = rest.partition("?")
-        note = _noter(report, path)
         text = self._base(base, note) + question + self._pairs(query, note)
         if hash_sign:
             head, inner, tail = fragment.partition("?")
@@ -226,12 +238,15 @@ class Masker:
         return text
 
     def _base(self, base: str, note: Callable[[str, str], None]) -> str:
-        raw = _encode(base)
-        if (span := self._values.user_info(raw)) is None:
-            return self._path(base, note)
-        note("userinfo", "url_password")
-        before, after = (part.decode("utf-8", "surrogatepass") for part in (raw[: span[0]], raw[span[1] :]))
-        return self._path(before, note) + MARKED_USER_INFO.decode() + self._path(after, note)
+        before, mark, after = self._values.without_user_info(base)
+        if mark:
+            note("userinfo", "url_password")
+            end = len(after.partition("/")[0])
+        else:
+            match = _AUTHORITY.match(after)
+            end = match.end() if match else 0
+        head = [self._component(part, "authority", note, safe=_SAFE_AUTHORITY) for part in (before, after[:end])]
+        return head[0] + mark + head[1] + self._path(after[end:], note)
 
     def _path(self, path: str, note: Callable[[str, str], None]) -> str:
         return "/".join(self._segment(segment, note) for segment in path.split("/"))
@@ -253,28 +268,28 @@ class Masker:
             return f"{self._component(name, plain, note)}={marker(rule)}"
         return self._component(name, plain, note) + equals + self._component(value, plain, note)
 
-    def _component(self, text: str, name: str, note: Callable[[str, str], None], layers: int = _LAYERS) -> str:
+    def _component(
+        self, text: str, name: str, note: Callable[[str, str], None], *, safe: str = _SAFE, layers: int = _LAYERS
+    ) -> str:
         decoded = unquote_plus(text)
         inner = decoded
         # An address inside an address is encoded twice.
         if layers > 1 and "%" in decoded and decoded != text:
-            inner = self._component(decoded, name, note, layers - 1)
+            inner = self._component(decoded, name, note, layers=layers - 1)
         found: Report = []
         masked = self._string(inner, found, name)
         if masked == decoded:
             return text
         for item in found:
             note(item.path, item.rule)
-        return quote(masked, safe=_SAFE, errors="surrogatepass")
+        return quote(masked, safe=safe, errors="surrogatepass")
 
     def value(self, value: JSON, report: Report | None = None, path: str = "$", *, paths: bool = False) -> JSON:
         """Return a copy of a JSON value with what is secret masked, at any depth.
 
         ``paths`` says that the value is a body, to which the body paths apply.
         """
-        return _Walk(self, report, values=True).run(
-            value if paths else jsontext.plain(value), path, self._paths.start if paths else ()
-        )
+        return _Walk(self, report, values=True).run(jsontext.plain(value), path, self._paths.start if paths else ())
 
     def _string(self, text: str, report: Report | None, path: str) -> str:
         if len(text) < _SHORTEST and not self._values.hidden:
@@ -289,7 +304,9 @@ class Masker:
                 value = None
             if value is not None:
                 masked = self.value(value, report, path)
-                return text if masked == value else orjson.dumps(masked).decode()
+                if masked != value:
+                    return orjson.dumps(masked).decode()
+                # A name that stands twice hides the first value from the walk, not from a look at the text.
         masked_data, rules = self._mask_text(data, prose=False)
         for rule in rules:
             _note(report, path, rule)
@@ -326,13 +343,11 @@ class Masker:
                 if rules
                 else (data, [])
             )
-        if b"\0" in data:
-            return self._values.mask(data) if self._values.suspicious(data) else (data, [])
-        data, parts = self._text.mask_parts(data)
+        data, rules = self._text.mask_parts(data)
         if not self._text.suspicious(data) and not self._values.suspicious(data):
-            return data, parts
-        data, rules = self._mask_text(data, prose=True)
-        return data, parts + rules
+            return data, rules
+        data, more = self._mask_text(data, prose=True)
+        return data, rules + more
 
     def leaf(self, value: Any, report: Report | None, path: str) -> Any:
         """Return a JSON scalar, or what stands for one, masked by its value."""

@@ -23,7 +23,8 @@ _MARK = MARKER.encode()
 _MARKED = re.compile(re.escape(_MARK) + rb"\w+\]")
 
 # ``&`` and ``;`` end a parameter; a comma may well be part of a password.
-_BARE = re.compile(rb"[^&;\s<>\"']*")
+_BARE = re.compile(rb"[^&;\s\0<>\"']*")
+_NUMBER = re.compile(rb"[0-9]*")
 _SCALAR = re.compile(rb"[^,\s}\]]*")
 _LINE = re.compile(rb"[^\r\n]*")
 # YAML: what is indented under a name that has nothing beside it.
@@ -55,12 +56,14 @@ class SecretText:
         rest = b'(?:[^"\\\\]|\\\\.)*"\\s*:'
         self.key_hint = b"|".join((b"%s%s" % (stem, rest), b'%s[^A-Za-z"\\\\]*"\\s*:' % last, b"\\\\.%s" % rest))
         """Matches wherever JSON text has something under a secret name, or a name with an escape."""
-        ends = b"%s%s*%s(?:=|%%3[Dd])|<%s*%s" % (any_stem, _NAME, _GAP, _TAG, any_stem)
-        quoted = b"%s[^\"'\\\\<>=:]*(?:\\\\%c[\"']|')%s[:=]"
-        self.escaped_hint = quoted % (any_stem, b"+", _GAP) + b"|" + ends
-        """Matches wherever JSON text has a string that names a secret and its value."""
-        self.plain_hint = quoted % (any_stem, b"*", _GAP) + b"|" + ends
-        """Matches wherever the text of such a string does."""
+        bare = b"%s%s*%s" % (any_stem, _NAME, _GAP)
+        ends = b"%s(?:=|%%3[Dd]|:%s[0-9])|<%s*%s" % (bare, _GAP, _TAG, any_stem)
+        quoted = b"%s[^\"'\\\\<>=:]*%s%s[:=]"
+        self.escaped_hint, self.plain_hint = (
+            b"|".join((quoted % (any_stem, mark, _GAP), b"%s:%s%s" % (bare, _GAP, mark), ends))
+            for mark in (b"(?:\\\\+[\"']|')", b"\\\\*[\"']")
+        )
+        """Both match wherever a string names a secret and its value: as JSON spells it, and in plain text."""
         self.uri_hint = b"%s[^=&?#]*=" % any_stem
 
     def suspicious(self, data: bytes) -> bool:
@@ -127,8 +130,8 @@ def _value(data: bytes, match: Any, group: int, prose: bool) -> tuple[int, int, 
         return start, _end(_SCALAR, data, start), b""
     colon = data[match.end() - 1 : match.end()] == b":"
     if not prose:
-        # In a message "token: expired" is a sentence; a parameter has an equals sign.
-        return start, start if colon else _bare(data, start), b""
+        # In a message "token: expired" is a sentence, but "pin: 1234" tells one; a parameter has an equals sign.
+        return start, _end(_NUMBER, data, start) if colon else _bare(data, start), b""
     if not colon and data[match.end() : match.end() + 1] not in _BLANKS:
         return start, _bare(data, start), b""
     return start, _line(data, start), b""

@@ -8,6 +8,7 @@ that one search over the raw bytes tells whether anything must be looked at.
 from __future__ import annotations
 
 import binascii
+import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,9 +18,6 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 
 from ..errors import ConfigurationError
 from .secret_names import MARKER
-
-MARKED_USER_INFO = b"%5BREDACTED:url_password%5D"
-"""The marker in a URI: brackets around anything but an address make many parsers refuse the whole of it."""
 
 
 def linear(pattern: bytes) -> Any:
@@ -85,7 +83,7 @@ def _is_bearer(found: bytes, text: bytes) -> bool:
 
 
 def _is_user_info(found: bytes, _text: bytes) -> bool:
-    return found != MARKED_USER_INFO
+    return _MARKED_USERS.fullmatch(found) is None
 
 
 def _is_basic(found: bytes, _text: bytes) -> bool:
@@ -143,9 +141,15 @@ CARD_HINT = (
     rb"(?:^|[^0-9A-Za-z.]|(?:^|[^0-9])\.|\\[bfnrt]|\\u[0-9A-Fa-f]{4})(?:[2-9][0-9]{12}|1[0-9]{13})"
     rb"|[0-9]{4}[ .-](?:[0-9]{4}[ .-][0-9]{4}[ .-][0-9]|[0-9]{6}[ .-][0-9]{4})"
 )
+_ROUNDS = 3
+_MARKED = re.compile(rb"(" + re.escape(MARKER.encode()) + rb"\w+\])")
 _RUN = linear(rb"[0-9]+(?:[ .-][0-9]+)*")
 _GROUPINGS = ((4, 4, 4, 4, 3), (4, 4, 4, 4), (4, 4, 4, 1), (4, 6, 5), (4, 6, 4))
 RULES = (*(detector.rule for detector in DETECTORS), "card")
+
+# Brackets around anything but an address make many parsers refuse a whole URI.
+_MARKED_USER = "%5BREDACTED:url_password%5D"
+_MARKED_USERS = re.compile(rf"(?:[^:]*(?:\[|%5B)REDACTED:(?:{'|'.join(RULES)})(?:\]|%5D))+[^:]*".encode())
 
 
 class SecretValues:
@@ -168,13 +172,16 @@ class SecretValues:
         """Return whether there are patterns of the user's own, which no hint stands for."""
         return bool(self._extra)
 
-    def user_info(self, data: bytes) -> tuple[int, int] | None:
-        """Return where ``user:password`` stands in a URI, None when there is none or the rule is off."""
+    def without_user_info(self, base: str) -> tuple[str, str, str]:
+        """Split a URI around its ``user:password``; the marker that takes its place is empty when there is none."""
+        data = base.encode("utf-8", "surrogatepass")
         for rule, pattern, _ in self._detectors:
             if rule == "url_password" and (match := pattern.search(data)) is not None:
                 start, stop = match.span(1)
-                return start, stop
-        return None
+                # What an earlier pass put there stays.
+                mark = _MARKED_USER if _is_user_info(data[start:stop], data) else data[start:stop].decode()
+                return data[:start].decode("utf-8", "surrogatepass"), mark, data[stop:].decode("utf-8", "surrogatepass")
+        return "", "", base
 
     def suspicious(self, data: bytes) -> bool:
         """Return whether the text, or the JSON that spells it, may hold a secret value."""
@@ -183,13 +190,22 @@ class SecretValues:
     def mask(self, data: bytes) -> tuple[bytes, list[str]]:
         """Return the text with each secret replaced by its marker, and the rules that found one."""
         rules: list[str] = []
-        for rule, pattern, check in self._detectors:
-            data = _replace(data, rule, pattern, check, rules)
-        if self._cards:
-            data = _replace_cards(data, rules)
+        # A marker may make a user and a password of what was neither: what is masked must stay as it is.
+        for _ in range(_ROUNDS):
+            before = data
+            for rule, pattern, check in self._detectors:
+                data = _replace(data, rule, pattern, check, rules)
+            if self._cards:
+                data = _replace_cards(data, rules)
+            if data == before:
+                break
         for pattern in self._extra:
-            data = _replace(data, "value", pattern, None, rules)
-        return data, rules
+            # A pattern such as ".+" must leave markers alone.
+            data = b"".join(
+                part if place % 2 else _replace(part, "value", pattern, None, rules)
+                for place, part in enumerate(_MARKED.split(data))
+            )
+        return data, list(dict.fromkeys(rules))
 
     def number(self, value: float) -> str | None:
         """Return ``card`` when a JSON number is a card number."""
