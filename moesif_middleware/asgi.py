@@ -192,11 +192,19 @@ class _Call:
 
     def _with_ours(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         """Return the headers with those of rules in the place of any of the same name, and the transaction id."""
-        ours = self._headers
-        if self.exchange.transaction_header:
-            ours = (*ours, (_TRANSACTION, self.exchange.transaction_header.encode("latin-1", "replace")))
-        names = {name.lower() for name, _ in ours}
-        return [*(pair for pair in headers if pair[0].lower() not in names), *ours]
+        if self._headers:
+            names = {name for name, _ in self._headers}
+            headers = [*(pair for pair in headers if pair[0].lower() not in names), *self._headers]
+        own = self.exchange.transaction_header
+        if own:
+            pair = (_TRANSACTION, own.encode("ascii"))
+            for at, (name, _) in enumerate(headers):
+                if name == _TRANSACTION:
+                    headers[at] = pair
+                    break
+            else:
+                headers.append(pair)
+        return headers
 
     async def _block(self, decision: Block) -> None:
         """Answer in the application's place."""

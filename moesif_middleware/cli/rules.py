@@ -20,7 +20,7 @@ import orjson
 from ..errors import ConfigurationError, InvalidPayload
 from ..sansio.conditions import Subject, scalar_text
 from ..sansio.exchange import ScopeHead
-from ..sansio.explain import explain, lines
+from ..sansio.explain import explain
 from ..sansio.governance import EMPTY, compile_config, compile_rules
 
 Compiled = TypeVar("Compiled")
@@ -49,8 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         sys.stdout.write(orjson.dumps(explanation.as_dict(), option=orjson.OPT_INDENT_2).decode() + "\n")
         return 0
-    for line in lines(explanation):
-        print(line)
+    print(explanation)
     return 0
 
 

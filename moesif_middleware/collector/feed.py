@@ -59,7 +59,7 @@ class Feeds:
         if known is not None and now < known[0]:
             return known[2]
         version = (self._store.version(app, "config"), self._store.version(app, "rules"))
-        served = known[2] if known is not None and known[1] == version else self._build(app)
+        served = known[2] if known is not None and known[1] == version else self._build(app, version)
         self._known[app] = (now + CHECK_SECONDS, version, served)
         return served
 
@@ -67,10 +67,10 @@ class Feeds:
         """Say that config or rules were just written: the next answer looks at the store again."""
         self._known.pop(app, None)
 
-    def _build(self, app: str) -> Served:
+    def _build(self, app: str, version: tuple[object, object]) -> Served:
         config = orjson.dumps({**EMPTY_CONFIG, **(self._store.get(app, "config", CONFIG_KEY) or {})})
         rules = orjson.dumps(sorted(self._store.documents(app, "rules"), key=_position))
-        return Served(config, _tag(config), rules, _tag(rules))
+        return Served(config, _tag(version[0], config), rules, _tag(version[1], rules))
 
 
 def _position(rule: dict[str, Any]) -> tuple[int, str, str]:
@@ -79,5 +79,7 @@ def _position(rule: dict[str, Any]) -> tuple[int, str, str]:
     return (priority if isinstance(priority, int) else 0, str(rule.get("created_at", "")), str(rule.get("_id", "")))
 
 
-def _tag(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:32]
+def _tag(version: object, content: bytes) -> str:
+    # Clients remember the last two tags, so content that comes back needs a new one: of content alone, the tag after
+    # a rule was made and deleted again would be a known one, and nobody would fetch.
+    return hashlib.sha256(repr(version).encode() + content).hexdigest()[:32]

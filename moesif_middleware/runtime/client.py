@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -21,7 +22,8 @@ from ..errors import ConfigurationError, InvalidModel
 from ..models import Action, Company, Event, Subscription, User
 from ..sansio import events as wire
 from ..sansio.conditions import Subject
-from ..sansio.exchange import BodyBuffer, Exchange, RequestHead
+from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead
+from ..sansio.explain import Explanation, explain
 from ..sansio.governance import ALLOW, Allow, Block, Snapshot
 from ..sansio.identity import client_address, company_from, user_from_authorization
 from ..sansio.masking import compile_masking
@@ -215,6 +217,9 @@ class Moesif:
                 exchange.shadow = {"blocked_by": decision.rule_id, "status": decision.status}
                 return ALLOW
             exchange.blocked_by = decision.rule_id
+            if decision.status < 200:
+                # The contract lets a rule say 100 to 199, which no server can send as a final answer.
+                decision = replace(decision, status=403)
         return ALLOW if mode == "shadow" else decision
 
     def _sample(self, exchange: Exchange, rate: float) -> None:
@@ -305,6 +310,21 @@ class Moesif:
             _log.warning("%s failed and was contained; said once: %r", where, error)
 
     # What applications call
+
+    def explain(self, request: Any, *, user_id: str | None = None, company_id: str | None = None) -> Explanation:
+        """Say rule by rule what the config and rules in force decide about a request, and why; nothing is done.
+
+        ``request`` is a framework's request (with ``scope``, ``environ`` or ``META``), a scope or an environ. Ids that
+        are not given are found as for a real request, async hooks excepted. ``str(explanation)`` is for people,
+        ``explanation.as_dict()`` for programs.
+        """
+        exchange = Exchange(_head_of(request), time.time())
+        exchange.user_id, exchange.company_id = user_id, company_id
+        hooks_module.run(hooks_module.before(self.hooks, exchange, request, self.failed))
+        exchange.user_id, exchange.company_id = user_id or exchange.user_id, company_id or exchange.company_id
+        self.identify_defaults(exchange)
+        subject = self.subject(exchange, with_body=False)
+        return explain(self.snapshot, subject, exchange.user_id, exchange.company_id)
 
     def update_user(self, user: User | Mapping[str, Any]) -> None:
         """Queue an upsert of a user. Raises InvalidModel, which names the field; never blocks."""
@@ -490,6 +510,17 @@ class Moesif:
         self.worker.forget()
         if self.feed is not None:
             self.feed.forget()
+
+
+def _head_of(request: Any) -> RequestHead:
+    found = request
+    for name in ("scope", "environ", "META"):
+        found = getattr(request, name, found)
+    if not isinstance(found, Mapping):
+        raise InvalidModel("request", f"must be a request, a scope or an environ, not {type(request).__name__}")
+    if "REQUEST_METHOD" in found:
+        return EnvironHead(found)
+    return ScopeHead(found, list(found.get("headers") or ()))
 
 
 def json_body(exchange: Exchange) -> Any:

@@ -78,6 +78,9 @@ class Explanation:
     sampling: SamplingReport
     problems: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return "\n".join(lines(self))
+
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values; the decision has ``blocked`` and, when true, the answer with its body as text."""
         document = asdict(self)

@@ -1,0 +1,272 @@
+"""Governance through the adapters: decided before the application runs, and what the client and the event get."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from starlette.requests import Request as StarletteRequest
+from werkzeug.wrappers import Request as WerkzeugRequest
+
+from moesif_middleware import Hooks
+from moesif_middleware.asgi import MoesifMiddleware as AsgiMiddleware
+from moesif_middleware.sansio.governance import Ruleset
+from moesif_middleware.testing import Recorder, recording
+from moesif_middleware.wsgi import MoesifMiddleware as WsgiMiddleware
+from tests import test_asgi, test_wsgi
+from tests.processes import Server, collector, running, settings
+
+
+def rule(name: str, **more: Any) -> dict[str, Any]:
+    """Return a rule that blocks everything with 403, changed by ``more``."""
+    answer = {"status": 403, "headers": {"X-Rule": name}, "body": {"rule": name}}
+    return {"_id": name, "name": name, "type": "regex", "block": True, "response": answer, **more}
+
+
+QUOTA = rule(
+    "quota",
+    type="user",
+    variables=[{"name": "0", "path": "body.title"}],
+    response={"status": 429, "headers": {"X-Quota": "{{0}}"}, "body": {"error": "over {{0}}"}},
+)
+COHORT = {"user_rules": {"u-1": [{"rules": "quota", "values": {"0": "1000"}}]}}
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A handle that records; X-User names the user."""
+    with recording(hooks=Hooks(identify_user=lambda request: request.headers.get("X-User"))) as made:
+        yield made
+
+
+def use(recorder: Recorder, rules: list[dict[str, Any]], config: dict[str, Any] | None = None) -> None:
+    """Put rules and a config in force."""
+    recorder.use(rules=orjson.dumps(rules), config=orjson.dumps(config or {}))
+
+
+class Seen:
+    """An answer as a client sees it."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes, ran: bool) -> None:
+        self.status, self.headers, self.body, self.ran = status, headers, body, ran
+
+
+async def via_asgi(recorder: Recorder, body: bytes = b"{}", verb: str = "POST", **headers: str) -> Seen:
+    """Send one request through the ASGI middleware."""
+    ran: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        ran.append(True)
+        await test_asgi.answers([b'"app"'])(scope, receive, send)
+
+    raw = [(name.replace("_", "-").lower().encode(), value.encode()) for name, value in headers.items()]
+    messages = [{"type": "http.request", "body": body, "more_body": False}]
+    sent = await test_asgi.drive(AsgiMiddleware(app, recorder.moesif), messages, method=verb, headers=raw)
+    got = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+    return Seen(sent[0]["status"], got, b"".join(message.get("body", b"") for message in sent[1:]), bool(ran))
+
+
+async def via_wsgi(recorder: Recorder, body: bytes = b"{}", verb: str = "POST", **headers: str) -> Seen:
+    """Send one request through the WSGI middleware."""
+    ran: list[bool] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        ran.append(True)
+        return test_wsgi.answers([b'"app"'])(environ, start_response)
+
+    extra = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    answer, _ = test_wsgi.call(WsgiMiddleware(app, recorder.moesif), body, REQUEST_METHOD=verb, **extra)
+    got = {name.lower(): value for name, value in answer.headers}
+    return Seen(int(answer.status[:3]), got, b"".join(answer.written), bool(ran))
+
+
+both = pytest.mark.parametrize("via", [via_asgi, via_wsgi])
+
+
+@both
+async def test_a_user_in_the_cohort_gets_the_rules_answer_and_the_application_never_runs(
+    recorder: Recorder, via: Callable[..., Any]
+) -> None:
+    """Status, merged header and merged body; the event records what the client got, and who blocked."""
+    use(recorder, [QUOTA], COHORT)
+    blocked, free = await via(recorder, X_User="u-1"), await via(recorder, X_User="u-2")
+    assert (blocked.status, blocked.ran) == (429, False)
+    assert blocked.headers["x-quota"] == "1000"
+    assert blocked.headers["content-type"] == "application/json"
+    assert blocked.headers["content-length"] == str(len(blocked.body))
+    assert orjson.loads(blocked.body) == {"error": "over 1000"}
+    assert (free.status, free.ran) == (200, True)
+    one, two = recorder.events
+    assert (one["blocked_by"], one["response"]["status"], one["user_id"]) == ("quota", 429, "u-1")
+    assert one["response"]["body"] == {"error": "over 1000"}
+    assert one["response"]["headers"]["x-quota"] == "1000"
+    assert "blocked_by" not in two
+
+
+@both
+async def test_a_rule_that_does_not_block_adds_its_headers_to_the_real_response(
+    recorder: Recorder, via: Callable[..., Any]
+) -> None:
+    """Compared without case, in the place of the application's own."""
+    answer = {"headers": {"CONTENT-type": "text/plain", "X-Plan": "free"}}
+    use(recorder, [rule("r", block=False, response=answer)])
+    seen = await via(recorder)
+    assert (seen.status, seen.body, seen.ran) == (200, b'"app"', True)
+    assert (seen.headers["content-type"], seen.headers["x-plan"]) == ("text/plain", "free")
+    assert recorder.events[0]["response"]["headers"]["x-plan"] == "free"
+
+
+@both
+async def test_a_blocked_head_has_the_headers_and_no_body(recorder: Recorder, via: Callable[..., Any]) -> None:
+    """RFC 9110 9.3.2."""
+    use(recorder, [rule("r")])
+    seen = await via(recorder, verb="HEAD")
+    assert (seen.status, seen.body) == (403, b"")
+    assert seen.headers["content-length"] == str(len(b'{"rule":"r"}'))
+
+
+@both
+async def test_shadow_decides_and_records_but_never_blocks(via: Callable[..., Any]) -> None:
+    """The client sees the application; the event says what would have been."""
+    with recording(governance="shadow") as recorder:
+        use(recorder, [rule("r")])
+        seen = await via(recorder)
+        assert (seen.status, seen.ran) == (200, True)
+        assert "x-rule" not in seen.headers
+        (event,) = recorder.events
+    assert event["metadata"]["governance_shadow"] == {"blocked_by": "r", "status": 403}
+    assert "blocked_by" not in event
+
+
+@both
+async def test_off_reads_no_rule(via: Callable[..., Any]) -> None:
+    """Sampling goes on, governance does not."""
+    with recording(governance="off") as recorder:
+        use(recorder, [rule("r")], {"sample_rate": 0})
+        assert (await via(recorder)).ran
+        assert recorder.events == []
+        assert recorder.moesif.stats()["sampled_out"] == 1
+
+
+@both
+async def test_a_rule_reads_the_body_and_the_application_gets_all_of_it(
+    recorder: Recorder, via: Callable[..., Any]
+) -> None:
+    """The top-level key of a JSON object, read ahead."""
+    condition = {"path": "request.body.kind", "value": "^bad$"}
+    use(recorder, [rule("r", regex_config=[{"conditions": [condition]}])])
+    assert (await via(recorder, b'{"kind": "bad"}')).status == 403
+    assert (await via(recorder, b'{"kind": "good"}')).status == 200
+    assert (await via(recorder, b"not json")).status == 200
+    assert [event["request"]["transfer_encoding"] for event in recorder.events] == ["json", "json", "base64"]
+
+
+@both
+async def test_skipped_and_sampled_out_requests_are_governed_all_the_same(
+    recorder: Recorder, via: Callable[..., Any]
+) -> None:
+    """Skip only means no event."""
+    use(recorder, [rule("r")], {"sample_rate": 0})
+    assert (await via(recorder)).status == 403
+    assert recorder.events == []
+
+
+@both
+async def test_governance_fails_open_and_counts(
+    recorder: Recorder, via: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Any error in it lets the request through."""
+
+    def fail(*arguments: Any) -> Any:
+        raise ZeroDivisionError
+
+    use(recorder, [rule("r")])
+    monkeypatch.setattr(Ruleset, "decide", fail)
+    assert (await via(recorder)).ran
+    assert recorder.moesif.stats()["errors"] == {"governance": 1}
+
+
+@both
+@pytest.mark.parametrize("status", [100, 101, 199])
+async def test_a_rules_informational_status_is_a_final_answer_that_servers_can_send(
+    recorder: Recorder, via: Callable[..., Any], status: int
+) -> None:
+    """The contract allows 100 to 599, but nothing below 200 ends a response."""
+    use(recorder, [rule("r", response={"status": status, "body": {}})])
+    seen = await via(recorder)
+    assert (seen.status, seen.ran) == (403, False)
+
+
+async def test_reading_ahead_keeps_messages_chunk_boundaries_and_the_disconnect(recorder: Recorder) -> None:
+    """The application receives the very messages, in their order, whatever was read before it."""
+    condition = {"path": "request.body.kind", "value": "never"}
+    use(recorder, [rule("r", regex_config=[{"conditions": [condition]}])])
+    incoming = [
+        {"type": "http.request", "body": b"a" * 60_000, "more_body": True},
+        {"type": "http.request", "body": b"", "more_body": True},
+        {"type": "http.request", "body": b"b" * 60_000, "more_body": True},
+        {"type": "http.request", "body": b"c", "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    got: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while not got or got[-1]["type"] != "http.disconnect":
+            got.append(await receive())
+
+    await test_asgi.drive(AsgiMiddleware(app, recorder.moesif), list(incoming))
+    assert len(got) == len(incoming)
+    assert all(one is other for one, other in zip(got, incoming, strict=True))
+
+
+async def test_explain_says_why_for_the_request_of_either_framework(recorder: Recorder) -> None:
+    """Rule by rule, with the rendered answer; nothing is captured by asking."""
+    use(recorder, [QUOTA], COHORT)
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"x-user", b"u-1")], "query_string": b""}
+    environ = test_wsgi.environ(HTTP_X_USER="u-1")
+    for request in (StarletteRequest(scope), WerkzeugRequest(environ), scope, environ):
+        told = recorder.moesif.explain(request, user_id="u-1")
+        assert "rule quota (user, blocks) quota" in str(told)
+        assert told.as_dict()["decision"]["status"] == 429
+    assert recorder.moesif.explain(StarletteRequest(scope)).as_dict()["decision"]["blocked"]
+    assert recorder.moesif.stats()["captured"] == 0
+
+
+KEY = "a-management-key-of-the-tests"
+MANAGE = {"headers": {"Authorization": f"Bearer {KEY}"}, "timeout": 10}
+
+
+def statuses(server: Server, wanted: int, seconds: float) -> bool:
+    """Ask until the server answers with the wanted status, or the time is over."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if httpx.get(f"{server.url}/json").status_code == wanted:
+            return True
+        time.sleep(0.25)
+    return False
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
+def test_a_rule_made_over_the_management_api_blocks_a_running_application(kind: str) -> None:
+    """The next delivered batch brings the tags, and the tags the rule; deleting it lets the requests through."""
+    body = {**rule("made", state=2), "applied_to": "matching"}
+    del body["_id"]
+    body["response"] = {"status": 451, "headers": {"X-Made": "yes"}}
+    options = {"refresh_interval": 3600}
+    with collector("--management-key", KEY) as collecting, running(kind, settings(collecting.url, **options)) as server:
+        assert httpx.get(f"{server.url}/json").status_code == 200
+        rules = f"{collecting.url}/v1/~/governance/rules"
+        made = httpx.post(rules, json=body, **MANAGE)  # type: ignore[arg-type]
+        assert made.status_code == 201, made.text
+        assert statuses(server, 451, 25)
+        assert httpx.get(f"{server.url}/json").headers["x-made"] == "yes"
+        assert httpx.delete(f"{rules}/{made.json()['_id']}", **MANAGE).is_success  # type: ignore[arg-type]
+        assert statuses(server, 200, 25)
+        with running(kind, settings(collecting.url, governance="shadow", **options)) as shadow:
+            httpx.post(rules, json=body, **MANAGE)  # type: ignore[arg-type]
+            assert not statuses(shadow, 451, 13)
