@@ -30,7 +30,7 @@ from .json_paths import JsonPaths, State
 from .secret_names import HEADERS, PHRASES, SecretNames
 from .secret_text import SecretText
 from .secret_values import RULES as VALUE_RULES
-from .secret_values import SecretValues, linear, marker
+from .secret_values import SecretValues, marker
 
 RULES = (*PHRASES, *HEADERS, *VALUE_RULES)
 """The names of all default rules, each of which ``off`` takes."""
@@ -56,6 +56,8 @@ _JSON_STARTS = ("{", "[")
 # "://:a@" and "pin=1": no shorter text holds a secret and tells so.
 _SHORTEST = 5
 _LAYERS = 3
+# Letters, digits and signs spelt so may be part of anything.
+_ASCII_ESCAPE = rb"\\u00[0-7]"
 _LETTER = re.compile(r"[^\W\d_]")
 _HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 _ANYTHING = re.compile(r"\S")
@@ -122,11 +124,10 @@ class Masker:
         self._values = values
         self._paths = paths
         self._text = SecretText(names)
-        escaped = b"%s|\\\\u00[0-7]|%s" % (values.hints, self._text.escaped_hint)
-        self._strings = linear(escaped)
-        self._json = linear(b"%s|%s" % (escaped, self._text.key_hint))
-        self._plain = linear(b"%s|%s" % (values.hints, self._text.plain_hint))
-        self._uri = linear(b"%s|%s|%s" % (values.hints, self._text.plain_hint, self._text.uri_hint))
+        self._strings = values.look(_ASCII_ESCAPE, self._text.escaped_hint)
+        self._json = values.look(_ASCII_ESCAPE, self._text.escaped_hint, self._text.key_hint)
+        self._plain = values.look(self._text.plain_hint)
+        self._uri = values.look(self._text.plain_hint, self._text.uri_hint)
 
     def event(self, event: Event, report: Report | None = None) -> Event:
         """Mask an event in place and return it. Ids stay; bodies are ``Body`` objects or wire values."""
@@ -164,9 +165,9 @@ class Masker:
             return body if after == before else Body("base64", after, notes=body.notes)
         text = _json_text(body)
         everything = self._values.hidden or text is None
-        if text is not None and not everything and not self._paths.start and self._json.search(text) is None:
+        if text is not None and not everything and not self._paths.start and not self._json.finds(text):
             return body
-        values = everything or self._strings.search(text) is not None
+        values = text is None or everything or self._strings.finds(text)
         return body.replace(_Walk(self, report, values=values).run(body.value, path, self._paths.start))
 
     def headers(
@@ -218,7 +219,7 @@ class Masker:
             if b"%" not in decoded and b"+" not in decoded:
                 break
             decoded = unquote_to_bytes(decoded.replace(b"+", b" "))
-        if not self._names.exact and not self._values.hidden and self._uri.search(decoded) is None:
+        if not self._names.exact and not self._values.hidden and not self._uri.finds(decoded):
             return uri
         masked = self._masked_uri(uri, _noter(report, path))
         # A marker may make a user and a password of what was neither: what is masked must stay as it is.
@@ -314,7 +315,7 @@ class Masker:
 
     def suspicious(self, data: bytes) -> bool:
         """Return whether plain text may hold something to mask."""
-        return self._values.hidden or self._plain.search(data) is not None
+        return self._values.hidden or self._plain.finds(data)
 
     def _mask_text(self, data: bytes, *, prose: bool) -> tuple[bytes, list[str]]:
         data, rules = self._text.mask(data, prose=prose)

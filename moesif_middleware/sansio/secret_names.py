@@ -128,6 +128,7 @@ _CAMEL = re.compile(r"[A-Z]+s?(?![^\W\d_A-Z])|[A-Z]?[^\W\d_A-Z]+")
 _PLAIN = re.compile(r"[^\W\d_]+")
 # Up to so many letters a word is also found inside ordinary ones: "pin" in "shipping".
 _SHORT = 5
+_WORD_END = r"(?:\b|[0-9A-Z_])"
 _NOTHING = r"[^\x00-\xff]"
 _MARKED = re.compile(re.escape(MARKER) + r"\w+\]")
 _CACHE_NAMES = 4096
@@ -208,10 +209,10 @@ class SecretNames:
         parts = [f"(?i:{'|'.join(dict.fromkeys(anywhere))})"] if anywhere else []
         if short:
             parts += [
-                rf"(?:\b|[0-9_]|%[0-9A-Fa-f]{{2}})(?i:{'|'.join(short)})",
-                "|".join(word.capitalize() for word in short),
+                rf"(?:\b|[0-9_]|%[0-9A-Fa-f]{{2}})(?i:{'|'.join(short)}){_WORD_END}",
+                f"(?:{'|'.join(word.capitalize() for word in short)}){_WORD_END}",
             ]
-            parts.append(f"[a-z](?:{'|'.join(short).upper()})")
+            parts.append(f"[a-z](?:{'|'.join(short).upper()}){_WORD_END}")
         return f"(?:{'|'.join(parts) or _NOTHING})".encode()
 
     def last_stems(self) -> bytes:

@@ -50,22 +50,19 @@ class Detector:
     """Called with what matched and the whole text."""
 
 
-def luhn(digits: str) -> bool:
-    """Return whether the last digit is the Luhn check digit of the others."""
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (2 if place % 2 else 1)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
+def luhn(digits: bytes) -> bool:
+    """Return whether the last of some decimal digits is the Luhn check digit of the others."""
+    single, double = digits[::-2], digits[-2::-2]
+    return (sum(single) - 48 * len(single) + sum(double.translate(_DOUBLED))) % 10 == 0
 
 
-def is_card(digits: str) -> bool:
+def is_card(digits: bytes) -> bool:
     """Return whether 13 to 19 digits are a card number.
 
     No issuer begins with 0; 13, 16 and 19 digits that begin with 1 are milli-, micro- and nanoseconds of this century.
     """
     size = len(digits)
-    if not 13 <= size <= 19 or digits[0] == "0" or (digits[0] == "1" and size in (13, 16, 19)):
+    if not 13 <= size <= 19 or digits[:1] == b"0" or (digits[:1] == b"1" and size in (13, 16, 19)):
         return False
     return luhn(digits)
 
@@ -137,10 +134,10 @@ DETECTORS = (
     ),
 )
 
-CARD_HINT = (
-    rb"(?:^|[^0-9A-Za-z.]|(?:^|[^0-9])\.|\\[bfnrt]|\\u[0-9A-Fa-f]{4})(?:[2-9][0-9]{12}|1[0-9]{13})"
-    rb"|[0-9]{4}[ .-](?:[0-9]{4}[ .-][0-9]{4}[ .-][0-9]|[0-9]{6}[ .-][0-9]{4})"
-)
+_LONG_NUMBER_HINT = rb"(?:^|[^0-9A-Za-z.]|(?:^|[^0-9])\.|\\[bfnrt]|\\u[0-9A-Fa-f]{4})(?:[2-9][0-9]{12}|1[0-9]{13})"
+_GROUPS_HINT = rb"[0-9]{4}[ .-](?:[0-9]{4}[ .-][0-9]{4}[ .-][0-9]|[0-9]{6}[ .-][0-9]{4})"
+_LONG_NUMBER = re.compile(rb"[0-9]{13,}")
+_DOUBLED = bytes(((code - 48) * 2 - (9 if code > 52 else 0)) % 256 for code in range(256))
 _ROUNDS = 3
 _MARKED = re.compile(rb"(" + re.escape(MARKER.encode()) + rb"\w+\])")
 _RUN = linear(rb"[0-9]+(?:[ .-][0-9]+)*")
@@ -152,10 +149,35 @@ _MARKED_USER = "%5BREDACTED:url_password%5D"
 _MARKED_USERS = re.compile(rf"(?:[^:]*(?:\[|%5B)REDACTED:(?:{'|'.join(RULES)})(?:\]|%5D))+[^:]*".encode())
 
 
+class Look:
+    """One search that tells whether text may hold something to mask.
+
+    Long numbers are ordinary, and looked at one by one before they count.
+    """
+
+    __slots__ = ("_all", "_others")
+
+    def __init__(self, hints: tuple[bytes, ...], numbers: bytes) -> None:
+        others = b"|".join(b"(?:" + hint + b")" for hint in hints) or b"[^\\x00-\\xff]"
+        self._all = linear(others + b"|" + numbers if numbers else others)
+        self._others = linear(others) if numbers else None
+
+    def finds(self, data: bytes) -> bool:
+        """Return whether the bytes, plain text or JSON, need masking."""
+        if self._all.search(data) is None:
+            return False
+        # An escape may end in a letter or a digit, which would seem to go on with the number.
+        return self._others is None or b"\\" in data or self._others.search(data) is not None or _holds_card(data)
+
+
+def _holds_card(data: bytes) -> bool:
+    return any(_stands_alone(data, *match.span()) and is_card(match[0]) for match in _LONG_NUMBER.finditer(data))
+
+
 class SecretValues:
     """The value rules that are on, compiled."""
 
-    __slots__ = ("_cards", "_detectors", "_extra", "_hint", "hints")
+    __slots__ = ("_cards", "_detectors", "_extra", "_hints", "_look")
 
     def __init__(self, off: frozenset[str], extra: Iterable[str] = ()) -> None:
         """Compile the defaults without ``off`` and the user's own patterns. Raises ConfigurationError for a bad one."""
@@ -163,9 +185,12 @@ class SecretValues:
         self._detectors = [(d.rule, linear(d.pattern), d.check) for d in chosen]
         self._extra = [_own(pattern) for pattern in extra]
         self._cards = "card" not in off
-        hints = [d.hint for d in chosen] + ([CARD_HINT] if self._cards else [])
-        self.hints = b"|".join(b"(?:" + hint + b")" for hint in hints) or b"[^\\x00-\\xff]"
-        self._hint = linear(self.hints)
+        self._hints = [d.hint for d in chosen] + ([_GROUPS_HINT] if self._cards else [])
+        self._look = self.look()
+
+    def look(self, *hints: bytes) -> Look:
+        """Return the look that tells whether text may hold a secret value, or what one of ``hints`` matches."""
+        return Look((*hints, *self._hints), _LONG_NUMBER_HINT if self._cards else b"")
 
     @property
     def hidden(self) -> bool:
@@ -185,7 +210,7 @@ class SecretValues:
 
     def suspicious(self, data: bytes) -> bool:
         """Return whether the text, or the JSON that spells it, may hold a secret value."""
-        return bool(self._extra) or self._hint.search(data) is not None
+        return bool(self._extra) or self._look.finds(data)
 
     def mask(self, data: bytes) -> tuple[bytes, list[str]]:
         """Return the text with each secret replaced by its marker, and the rules that found one."""
@@ -211,7 +236,7 @@ class SecretValues:
         """Return ``card`` when a JSON number is a card number."""
         if not self._cards or not 10**12 <= abs(value) < 10**19 or int(value) != value:
             return None
-        return "card" if is_card(str(abs(int(value)))) else None
+        return "card" if is_card(b"%d" % abs(int(value))) else None
 
 
 def _own(pattern: str) -> Any:
@@ -283,7 +308,7 @@ def _card_at(data: bytes, groups: list[tuple[int, int]], index: int) -> int:
     if 13 <= size <= 19:
         # The fraction of a decimal number is no card number.
         decimal = index > 0 and data[first - 1] == 46
-        return int(not decimal and _stands_alone(data, first, last) and is_card(data[first:last].decode()))
+        return int(not decimal and _stands_alone(data, first, last) and is_card(data[first:last]))
     if size != 4:
         return 0
     for grouping in _GROUPINGS:
@@ -291,7 +316,7 @@ def _card_at(data: bytes, groups: list[tuple[int, int]], index: int) -> int:
         if tuple(b - a for a, b in chosen) != grouping:
             continue
         separators = {data[a - 1] for a, _ in chosen[1:]}
-        digits = b"".join(data[a:b] for a, b in chosen).decode()
+        digits = b"".join(data[a:b] for a, b in chosen)
         if len(separators) == 1 and _stands_alone(data, first, chosen[-1][1], grouped=True) and is_card(digits):
             return len(grouping)
     return 0
