@@ -56,6 +56,7 @@ _JSON_STARTS = ("{", "[")
 # "://:a@" and "pin=1": no shorter text holds a secret and tells so.
 _SHORTEST = 5
 _LAYERS = 3
+_FORM = re.compile(rb"[^\s\0<>{}\"'?#/]+=[^\s\0<>{}\"']*")
 # Letters, digits and signs spelt so may be part of anything.
 _ASCII_ESCAPE = rb"\\u00[0-7]"
 _LETTER = re.compile(r"[^\W\d_]")
@@ -344,11 +345,19 @@ class Masker:
                 if rules
                 else (data, [])
             )
+        if _FORM.fullmatch(data):
+            # A form that was not read as one: its names may be percent-encoded.
+            return self._form(data.decode("latin-1"))
         data, rules = self._text.mask_parts(data)
         if not self._text.suspicious(data) and not self._values.suspicious(data):
             return data, rules
         data, more = self._mask_text(data, prose=True)
         return data, rules + more
+
+    def _form(self, text: str) -> tuple[bytes, list[str]]:
+        found: Report = []
+        masked = self.uri(f"?{text}", found)[1:]
+        return masked.encode("latin-1"), [item.rule for item in found]
 
     def leaf(self, value: Any, report: Report | None, path: str) -> Any:
         """Return a JSON scalar, or what stands for one, masked by its value."""

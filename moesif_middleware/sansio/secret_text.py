@@ -30,6 +30,8 @@ _LINE = re.compile(rb"[^\r\n]*")
 # YAML: what is indented under a name that has nothing beside it.
 _INDENTED = re.compile(rb"(?:[|>][+-]?[0-9]?)?[ \t]*(?:\r?\n[ \t]+[^\r\n]*)+")
 _BRACKETS = re.compile(rb"\\.|[\"{}\[\]]", re.DOTALL)
+# With a colon behind them these are header lines, wherever they stand.
+_HEADERS = (b"authorization", b"proxy-authorization", b"cookie", b"set-cookie")
 _SPACE = re.compile(rb"\s*")
 _BLANK = re.compile(rb"[ \t]*")
 _BLANKS = (b" ", b"\t")
@@ -57,7 +59,7 @@ class SecretText:
         self.key_hint = b"|".join((b"%s%s" % (stem, rest), b'%s[^A-Za-z"\\\\]*"\\s*:' % last, b"\\\\.%s" % rest))
         """Matches wherever JSON text has something under a secret name, or a name with an escape."""
         bare = b"%s%s*%s" % (any_stem, _NAME, _GAP)
-        ends = b"%s(?:=|%%3[Dd]|:%s[0-9])|<%s*%s" % (bare, _GAP, _TAG, any_stem)
+        ends = b"%s(?:=|%%3[Dd]|:%s[0-9])|<%s*%s|(?i:authorization|cookie)%s:" % (bare, _GAP, _TAG, any_stem, _GAP)
         quoted = b"%s[^\"'\\\\<>=:]*%s%s[:=]"
         self.escaped_hint, self.plain_hint = (
             b"|".join((quoted % (any_stem, mark, _GAP), b"%s:%s%s" % (bare, _GAP, mark), ends))
@@ -129,6 +131,8 @@ def _value(data: bytes, match: Any, group: int, prose: bool) -> tuple[int, int, 
     if quoted:
         return start, _end(_SCALAR, data, start), b""
     colon = data[match.end() - 1 : match.end()] == b":"
+    if colon and data[match.start(4) : match.end(4)].lower() in _HEADERS:
+        return start, _line(data, start), b""
     if not prose:
         # In a message "token: expired" is a sentence, but "pin: 1234" tells one; a parameter has an equals sign.
         return start, _end(_NUMBER, data, start) if colon else _bare(data, start), b""
