@@ -89,7 +89,7 @@ def test_json_is_printed_when_asked_for(run):
         ({"body": "!", "transfer_encoding": "base64"}, "request.body.plan", "free", False),
         ({"body": "/w==", "transfer_encoding": "base64"}, "request.body.plan", "free", False),
         ({}, "request.route", "^/$", True),
-        ({"headers": [], "verb": None, "uri": 7}, "request.verb", "GET", True),
+        ({"headers": None, "verb": None, "uri": None}, "request.verb", "GET", True),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("whole_event", [False, True])
@@ -121,7 +121,18 @@ def test_what_is_left_out_of_the_documents_is_said(run):
         ({"request": b"{"}, "request: is not a JSON object"),
         ({"request": b"[]"}, "request: is not a JSON object"),
         ({"request": b"{}", "rules": b"{}"}, "rules: not a JSON array"),
-        ({"request": b"{}", "config": b"[]"}, "config: not a JSON object"),
+        ({"request": b"{}", "config": b"[]"}, "config: not a JSON object; save the answer of GET /v1/config"),
+        ({"request": {"headers": []}}, "headers: is list; write a JSON object"),
+        ({"request": {"uri": 7}}, "uri: is int; write text"),
+        ({"request": {"uri": "http://["}}, "uri: is no URI"),
+        ({"request": {"verb": {}}}, "verb: is dict; write text"),
+        ({"request": {"user_id": []}}, "user_id: is list; write text"),
+        ({"request": {"request": 5}}, "request: is int; write a JSON object"),
+        ({"request": {"request": {"uri": 7}}}, "request.uri: is int; write text"),
+        ({"request": {"response": {"status": "200"}, "request": {}}}, "response.status: is str; write a whole number"),
+        ({"request": {"header": {}}}, "header: is not read; write headers"),
+        ({"request": {"userid": "u1"}}, "userid: is not read; write user_id"),
+        ({"request": {"request": {"ip_adress": "10.0.0.1"}}}, "request.ip_adress: is not read; write ip_address"),
     ],
 )
 def test_a_document_that_cannot_be_used_is_named(run, documents, said):

@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import base64
 import binascii
+import difflib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -24,6 +25,11 @@ from ..sansio.explain import explain
 from ..sansio.governance import EMPTY, compile_config, compile_rules
 
 Compiled = TypeVar("Compiled")
+
+_EXAMPLE = 'write for example {"verb": "GET", "uri": "/items", "user_id": "u1"}'
+_EVENT_KEYS = {"request": dict, "response": dict, "user_id": (str, int), "company_id": (str, int)}
+_REQUEST_KEYS = {"verb": str, "uri": str, "route": str, "headers": dict, "ip_address": str, "transfer_encoding": str}
+_KINDS = {str: "text", dict: "a JSON object", int: "a whole number", (str, int): "text"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,17 +70,36 @@ def _compiled(key: str, name: str, compile_document: Callable[[bytes], Compiled]
     try:
         return compile_document(_read(key, name))
     except InvalidPayload as error:
-        raise ConfigurationError(key, str(error)) from None
+        raise ConfigurationError(key, f"{error}; save the answer of GET /v1/{key} in {name}") from None
 
 
 def _event(data: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise ConfigurationError("request", f"is not a JSON object: {error}") from None
+        raise ConfigurationError("request", f"is not a JSON object: {error}; {_EXAMPLE}") from None
     if not isinstance(document, dict):
-        raise ConfigurationError("request", "is not a JSON object")
-    return document if isinstance(document.get("request"), dict) else {**document, "request": document}
+        raise ConfigurationError("request", f"is not a JSON object; {_EXAMPLE}")
+    _expect(document, _EVENT_KEYS, "")
+    if "request" not in document:
+        _expect(document, _REQUEST_KEYS, "", (*_EVENT_KEYS, *_REQUEST_KEYS, "body"))
+        return {**document, "request": document}
+    request = document["request"] or {}
+    _expect(request, _REQUEST_KEYS, "request.", (*_REQUEST_KEYS, "body"))
+    _expect(document.get("response") or {}, {"status": int}, "response.")
+    return {**document, "request": request}
+
+
+def _expect(document: Mapping[str, Any], kinds: Mapping[str, Any], prefix: str, near: Iterable[str] = ()) -> None:
+    """Raise ConfigurationError for a value of the wrong type, and for a key that is one of ``near`` misspelt."""
+    for key, value in document.items():
+        kind = kinds.get(key)
+        if kind is not None and value is not None and not isinstance(value, kind):
+            raise ConfigurationError(f"{prefix}{key}", f"is {type(value).__name__}; write {_KINDS[kind]}")
+        # Other keys of an event mean nothing to rules, but a misspelt one would be missed without a word.
+        meant = [] if key in (near or (key,)) else difflib.get_close_matches(key, near, 1, cutoff=0.8)
+        if meant and meant[0] not in document:
+            raise ConfigurationError(f"{prefix}{key}", f"is not read; write {meant[0]}")
 
 
 def _id(event: Mapping[str, Any], key: str) -> str | None:
@@ -82,19 +107,20 @@ def _id(event: Mapping[str, Any], key: str) -> str | None:
 
 
 def _subject(event: Mapping[str, Any]) -> Subject:
-    request, response = event["request"], event.get("response")
-    headers = request.get("headers")
-    pairs = [(str(name), scalar_text(value)) for name, value in (headers if isinstance(headers, dict) else {}).items()]
+    request = event["request"]
+    pairs = [(name, scalar_text(value)) for name, value in (request.get("headers") or {}).items()]
     raw = [(name.lower().encode(), value.encode()) for name, value in pairs if value is not None]
-    uri = urlsplit(str(request.get("uri") or request.get("route") or "/"))
-    scope = {"method": str(request.get("verb") or "GET"), "scheme": uri.scheme, "path": unquote(uri.path) or "/"}
-    status = response.get("status") if isinstance(response, dict) else None
+    try:
+        uri = urlsplit(request.get("uri") or request.get("route") or "/")
+    except ValueError as error:
+        raise ConfigurationError("uri", f"is no URI: {error}; write a path or a whole URI") from None
+    scope = {"method": request.get("verb") or "GET", "scheme": uri.scheme, "path": unquote(uri.path) or "/"}
     address = scalar_text(request.get("ip_address"))
     return Subject(
         ScopeHead(scope, raw),
         ip_address=lambda: address,
         body=lambda: _body(request),
-        status=status if isinstance(status, int) else None,
+        status=(event.get("response") or {}).get("status"),
     )
 
 

@@ -145,7 +145,7 @@ VARY = st.tuples(
 CONDITIONS = st.lists((HOLD | VARY).map(lambda pair: dict(zip(("path", "value"), pair, strict=True))), max_size=2)
 GROUPS = st.lists(st.fixed_dictionaries({"conditions": CONDITIONS}), max_size=2)
 PIECES = ["{{0}}", "{{1|d}}", "{{2}}", "{{x|}}", "a", '"', "{{", "}}", "{", "|", "\\", "{{0|a}}"]
-TEXTS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=3).map("".join)
+TEXTS = st.lists(st.sampled_from(PIECES), max_size=2).map(lambda pieces: "{{0}}" + "".join(pieces))
 BODIES = (
     TEXTS
     | st.lists(TEXTS | st.integers(0, 9), max_size=2)
@@ -170,7 +170,7 @@ RULE = st.fixed_dictionaries(
 RULES = st.lists(RULE, min_size=1, max_size=5).map(
     lambda rules: [{"_id": f"r{at}", **rule} for at, rule in enumerate(rules)]
 )
-VALUES = st.sampled_from([{}, {"0": "v"}, {"0": "{{1}}", "1": '"', "x": "w"}])
+VALUES = st.sampled_from([{"0": "v"}, {}, {"0": "{{1}}", "1": '"', "x": "w"}])
 ENTRIES = st.lists(
     st.fixed_dictionaries({"rules": st.sampled_from(["r0", "r1", "r2", "r3", "r4", "r9"]), "values": VALUES}),
     max_size=3,
