@@ -17,9 +17,6 @@ COMMANDS = {
     "collector": "run a collector on this machine",
     "rules": "explain what rules and config decide for a request",
     "mask": "show what the masking rules take out of a document",
-    "replay": "send a spool or a file of events to a collector",
-    "store": "copy one collector store into another",
-    "migrate": "show the settings of the vendor's packages as settings of this one",
 }
 
 

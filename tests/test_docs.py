@@ -1,0 +1,81 @@
+"""The README and the pages under docs run, link to what exists, and say what the code says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moesif_middleware import Masking, Settings
+from moesif_middleware.cli import COMMANDS
+from scripts import settings_doc
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?://)([^)#]+)[^)]*\)")
+
+
+def names() -> dict[str, Any]:
+    """Return what the pages' blocks take for granted: an application of each kind and a request."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        """Answer nothing."""
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        return []
+
+    request = {"type": "http", "method": "GET", "path": "/", "headers": [], "query_string": b""}
+    return {"__name__": __name__, "app": app, "application": application, "request": request}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_python_of_a_page_runs(page: Path) -> None:
+    """Block after block, as a reader would paste them."""
+    known = names()
+    for number, block in enumerate(BLOCK.findall(page.read_text())):
+        exec(compile(block, f"{page.name} block {number}", "exec"), known)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "docs").glob("*/*.md"))], ids=lambda page: page.name)
+def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
+    """Files that are named are there."""
+    assert [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
+
+
+def test_the_settings_page_is_made_from_the_table() -> None:
+    """Nobody types a default twice."""
+    assert settings_doc.TARGET.read_text() == settings_doc.render()
+
+
+def test_every_field_of_masking_is_described() -> None:
+    """The table of the masking page is whole."""
+    page = (ROOT / "docs" / "masking.md").read_text()
+    assert [name for name in Masking.__dataclass_fields__ if f"`{name}`" not in page] == []
+
+
+def test_the_readmes_two_commands_are_toxs() -> None:
+    """They name environments that exist."""
+    commands = re.findall(r"python -m tox -e (\w+)", (ROOT / "README.md").read_text())
+    tox = (ROOT / "tox.ini").read_text()
+    assert set(commands) == {"demo", "py"}
+    assert all(f"[testenv:{name}]" in tox for name in commands)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_says_what_it_takes(command: str) -> None:
+    """``moesif-middleware COMMAND --help`` works for each of the commands that --help lists."""
+    arguments = [sys.executable, "-m", "moesif_middleware", command, "--help"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+
+
+def test_every_setting_has_a_place_on_the_page() -> None:
+    """All of them, by name."""
+    page = settings_doc.TARGET.read_text()
+    assert [name for name in Settings.__dataclass_fields__ if f"| `{name}` |" not in page] == []
