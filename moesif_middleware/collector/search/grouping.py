@@ -1,0 +1,184 @@
+"""One GROUP BY statement: the rows of a query by the keys of the buckets around them, with counts and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .aggregations import MAX_BUCKETS, Metric, NamedMetric, Order
+from .errors import InvalidSearch
+from .fields import Field
+from .leaves import Scalar
+from .nodes import Node
+from .statement import Engine, Key, Statement, condition
+
+
+@dataclass(slots=True)
+class Grouping:
+    """What one level of buckets groups by. ``allowed`` are the rows' values of the buckets that were kept, if fewer."""
+
+    field: Field
+    missing: Scalar | None = None
+    histogram: Any = None
+    allowed: list[Any] | None = None
+
+    def key(self, statement: Statement) -> Key:
+        """Return the SQL of the key in one statement."""
+        if self.histogram is not None:
+            return Key(self.histogram.sql(statement))
+        return statement.key(self.field, self.missing)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which documents are looked at (``where``), how they are grouped, and the buckets to fill, by their keys."""
+
+    where: tuple[Node, ...]
+    groupings: tuple[Grouping, ...]
+    targets: dict[tuple[Any, ...], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One group: its keys as the rows hold them, its count by weight, and its metrics' SQL values, one list each."""
+
+    keys: tuple[Any, ...]
+    count: int
+    metrics: list[list[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """The rows of a GROUP BY in their order; ``keys`` decode them, ``total`` is the count of all when some are left."""
+
+    rows: list[Row]
+    keys: list[Key]
+    total: int
+
+
+@dataclass(slots=True)
+class GroupQuery:
+    """What to ask for: metrics that need no query of their own, an order, and how many rows at most."""
+
+    kind: str
+    scope: Scope
+    extra: tuple[Node, ...] = ()
+    metrics: Sequence[NamedMetric] = ()
+    least: int = 0
+    order: Sequence[Order] = ()
+    limit: int | None = None
+    grouping: Grouping | None = None
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def run(self, engine: Engine) -> Groups:
+        """Run it. Raises InvalidSearch when there are more groups than an answer may have."""
+        statement = engine.statement(self.kind)
+        groupings = [*self.scope.groupings, *([self.grouping] if self.grouping else [])]
+        keys = [grouping.key(statement) for grouping in groupings]
+        sql = self._grouped(statement, groupings, keys)
+        windowed = self.limit is not None and engine.windows
+        everything = sql
+        if self.limit is not None:
+            windowed_total = ", sum(c) OVER () AS total" if windowed else ""
+            sql = f"SELECT *{windowed_total} FROM ({everything}) ORDER BY {self._order(keys)} LIMIT {self.limit}"  # noqa: S608
+        elif keys:
+            sql = f"{sql} ORDER BY {self._order(keys)} LIMIT {MAX_BUCKETS + 1}"
+        rows = engine.rows(sql, statement.parameters())
+        if len(rows) > MAX_BUCKETS:
+            raise InvalidSearch("aggs", f"there would be more than {MAX_BUCKETS} buckets")
+        total = 0
+        if windowed:
+            total = int(rows[0][-1]) if rows else 0
+        elif self.limit is not None and len(rows) == self.limit:
+            total = int(engine.rows(f"SELECT sum(c) FROM ({everything})", statement.parameters())[0][0] or 0)  # noqa: S608
+        return Groups([self._row(row, len(keys)) for row in rows], keys, total)
+
+    def _grouped(self, statement: Statement, groupings: list[Grouping], keys: list[Key]) -> str:
+        where = [condition(node, statement) for node in (*self.scope.where, *self.extra)]
+        columns = [f"{statement.weight} AS w", *(f"{key.sql} AS k{index}" for index, key in enumerate(keys))]
+        selected = ["sum(w) AS c"]
+        for index, metric in enumerate(self.metrics):
+            columns.append(f"{metric_value(metric.spec, statement)} AS v{index}")
+            for place, sql in enumerate(metric_sql(metric.spec, f"v{index}", statement)):
+                self.aliases[f"{metric.name}/{place}"] = f"m{index}_{place}"
+                selected.append(f"{sql} AS m{index}_{place}")
+        names = [f"k{index}" for index in range(len(keys))]
+        kept = [f"{name} IS NOT NULL" for name in names]
+        for name, grouping in zip(names, groupings, strict=True):
+            if grouping.allowed is not None:
+                kept.append(statement.among(name, grouping.allowed) if grouping.allowed else "1 = 0")
+        sql = f"SELECT {', '.join([*names, *selected])} FROM ({statement.select(columns, where)})"  # noqa: S608
+        if names:
+            sql += f" WHERE {' AND '.join(kept)} GROUP BY {', '.join(names)}"
+        return f"{sql} HAVING c >= {self.least}" if self.least > 1 else sql
+
+    def _order(self, keys: list[Key]) -> str:
+        """Return the ORDER BY: groups of one parent stand together, in the order that is asked for."""
+        parts = [f"k{index}" for index in range(len(keys) - 1)]
+        last = f"k{len(keys) - 1}"
+        for order in self.order:
+            direction = "DESC" if order.descending else "ASC"
+            if order.by == "_count":
+                parts.append(f"c {direction}")
+            elif order.by == "_key":
+                parts += [f"{part} {direction}" for part in keys[-1].order(last)]
+            elif alias := self.aliases.get(f"{order.by}/{order.place}"):
+                parts += [f"CASE WHEN {alias} IS NULL THEN 1 ELSE 0 END", f"{alias} {direction}"]
+        return ", ".join([*parts, *keys[-1].order(last)])
+
+    def _row(self, row: Sequence[Any], keys: int) -> Row:
+        metrics, place = [], keys + 1
+        for metric in self.metrics:
+            metrics.append(list(row[place : place + metric.spec.width]))
+            place += metric.spec.width
+        return Row(tuple(row[:keys]), int(row[keys] or 0), metrics)
+
+
+def metric_value(metric: Metric, statement: Statement) -> str:
+    """Return the SQL of the value of one row."""
+    numeric = metric.kind not in ("value_count", "cardinality")
+    if numeric and metric.field.is_time:
+        return statement.times(metric.field, None if metric.missing is None else int(metric.missing))
+    return statement.values(metric.field, numeric=numeric, missing=metric.missing)
+
+
+def metric_sql(metric: Metric, value: str, statement: Statement) -> list[str]:
+    """Return the aggregates of a metric: an event of weight w counts as w events with the same values.
+
+    The weight itself is a count already and is summed as it is (reference, "Sorting group by terms").
+    """
+    column = metric.field.column
+    weight = "1" if column is not None and column.name == "weight" else "w"
+    counted = f"sum(CASE WHEN {value} IS NOT NULL THEN {weight} END)"
+    match metric.kind:
+        case "sum":
+            return [f"sum({value} * {weight})"]
+        case "avg":
+            return [f"sum({value} * {weight}) * 1.0 / {counted}"]
+        case "value_count":
+            return [counted]
+        case "cardinality":
+            return [f"count(DISTINCT {value})"]
+        case "percentiles":
+            return statement.percentiles(value, weight, metric.percents)
+    return [f"{metric.kind}({value})"]
+
+
+def metric_answer(metric: Metric, values: list[Any] | None) -> dict[str, Any]:
+    """Return a metric as the answer has it; ``values`` None stands for no documents."""
+    found = values or [None] * metric.width
+    if metric.kind == "percentiles":
+        pairs = list(zip(metric.percents, found, strict=True))
+        if metric.keyed:
+            return {"values": {str(percent): _double(value) for percent, value in pairs}}
+        return {"values": [{"key": percent, "value": _double(value)} for percent, value in pairs]}
+    if metric.kind in ("value_count", "cardinality"):
+        return {"value": int(found[0] or 0)}
+    if metric.kind == "sum":
+        return {"value": float(found[0] or 0)}
+    return {"value": _double(found[0])}
+
+
+def _double(value: Any) -> float | None:
+    return None if value is None else float(value)
