@@ -215,8 +215,14 @@ class Aggregator:
                 | ({"sort": order.values(row[2:])} if spec.sorts else {})
                 for row in kept[parent]
             ]
-            answer = {"hits": {"total": target.get("doc_count", 0), "hits": shaped}}
+            answer = {"hits": {"total": self._count(target, scope), "hits": shaped}}
             target[aggregation.name] = _with_meta(aggregation, answer)
+
+    def _count(self, target: dict[str, Any], scope: Scope) -> int:
+        """Return the count of a bucket; the search itself is a bucket without one."""
+        if "doc_count" in target:
+            return int(target["doc_count"])
+        return self._groups(GroupQuery(self._kind, scope)).rows[0].count
 
 
 class NumberRuler:
@@ -228,8 +234,13 @@ class NumberRuler:
 
     def sql(self, statement: Statement) -> str:
         """Return the SQL of the number of the bucket that a row falls into."""
-        value = statement.values(self._spec.field, numeric=True, missing=self._spec.missing)
-        return statement.floor(value, self._width, self._spec.offset)
+        width, offset = self._width, float(self._spec.offset)
+        return statement.bucketed(
+            self._spec.field,
+            lambda value: statement.floor(value, width, offset),
+            times=False,
+            missing=self._spec.missing,
+        )
 
     def decode(self, key: float) -> float:
         """Return the start of a bucket from its number."""
@@ -264,7 +275,7 @@ class DateRuler:
     def sql(self, statement: Statement) -> str:
         """Return the SQL of the key of the bucket that a row falls into."""
         missing = None if self._spec.missing is None else int(self._spec.missing)
-        return self._buckets.sql(statement.times(self._spec.field, missing))
+        return statement.bucketed(self._spec.field, self._buckets.sql, times=True, missing=missing)
 
     def decode(self, key: float) -> float:
         """Return the start of a bucket from its key."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, Final
 
-import re2
+import re2  # type: ignore[import-untyped]  # it has no stubs
 
 from .errors import InvalidSearch
 from .fields import Field, Type, field_of

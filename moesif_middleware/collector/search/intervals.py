@@ -75,7 +75,9 @@ class Buckets:
         if self.interval.months:
             starts = list(self._month_starts())
             whens = " ".join(f"WHEN {value} < {end} THEN {start}" for start, end in pairwise(starts))
-            return f"CASE {whens} ELSE {starts[-1]} END" if whens else f"({value} - {value} + {starts[-1]})"
+            start = f"CASE {whens} ELSE {starts[-1]} END" if whens else str(starts[-1])
+            # The difference keeps a missing time missing.
+            return f"({value} - {value} + {start})"
         shift = self._shift_sql(value)
         local = f"({value} + {shift})"
         if self.interval.days:

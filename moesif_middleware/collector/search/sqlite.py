@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any, Final
 
 import orjson
-import re2
+import re2  # type: ignore[import-untyped]  # it has no stubs
 
 from .fields import EVENTS, Column, Field
 from .leaves import Scalar, is_header_path, values_at
@@ -25,6 +25,7 @@ FEW: Final = 50
 """Up to so many values are bound one by one; more go in as one JSON array."""
 
 _SCALARS: Final = "('text', 'integer', 'real', 'true', 'false')"
+_TEXTS: Final = "('text', 'true', 'false')"
 _NUMBERS: Final = "('integer', 'real')"
 
 
@@ -41,7 +42,7 @@ class SQLiteEngine:
         """Return a new statement over one kind of document."""
         return SQLiteStatement(self._app, kind)
 
-    def rows(self, sql: str, parameters: Sequence[Any]) -> list[Sequence[Any]]:
+    def rows(self, sql: str, parameters: Any) -> list[Sequence[Any]]:
         """Run a statement and return its rows."""
         return self._connection.execute(sql, parameters).fetchall()
 
@@ -59,10 +60,10 @@ class SQLiteEngine:
 
 
 class SQLiteStatement:
-    """One statement on SQLite; literals are numbered parameters, so that fragments may stand in any order."""
+    """One statement on SQLite; literals are named parameters, so that fragments may stand anywhere or be left out."""
 
     def __init__(self, app: int, kind: str) -> None:
-        self._parameters: list[Any] = []
+        self._parameters: dict[str, Any] = {}
         self._joins: list[str] = []
         self._reads_document = False
         self._events = kind == EVENTS
@@ -74,10 +75,11 @@ class SQLiteStatement:
 
     def bind(self, value: str | float) -> str:
         """Return the SQL that stands for a literal."""
-        self._parameters.append(value)
-        return f"?{len(self._parameters)}"
+        name = f"p{len(self._parameters)}"
+        self._parameters[name] = value
+        return f":{name}"
 
-    def parameters(self) -> Sequence[Any]:
+    def parameters(self) -> Any:
         """Return what the engine binds when the statement runs."""
         return self._parameters
 
@@ -144,6 +146,16 @@ class SQLiteStatement:
         alias = self._unnested(field, missing)
         return f"millis({_word_or_value(f'{alias}.value', f'{alias}.type')})"
 
+    def bucketed(self, field: Field, bucket: Callable[[str], str], *, times: bool, missing: float | None = None) -> str:
+        """Return the SQL of a row's bucket, ``bucket`` of its number or time; of several, one row for each bucket."""
+        if field.column is not None:
+            return bucket(self._column_or(field.column, missing))
+        word = _word_or_value("b.value", "b.type")
+        value = f"millis({word})" if times else f"CASE WHEN b.type IN {_NUMBERS} THEN b.value END"
+        values = self._array(field, missing)
+        array = f"SELECT json_group_array(DISTINCT {bucket(value)}) FROM json_each({values}) AS b"  # noqa: S608 - bound
+        return f"{self._joined(f'({array})')}.value"
+
     def floor(self, value: str, interval: float, offset: float) -> str:
         """Return the SQL of the whole number of intervals from ``offset`` down to which a number is rounded."""
         return f"floor_to({value}, {self.bind(interval)}, {self.bind(offset)})"
@@ -207,7 +219,15 @@ class SQLiteStatement:
 
     def _unnested(self, field: Field, missing: Scalar | None, *, distinct: bool = False) -> str:
         """Join one row for each value at a path and return the alias of the joined rows."""
+        return self._joined(self._array(field, missing, distinct=distinct))
+
+    def _joined(self, array: str) -> str:
         alias = f"u{len(self._joins)}"
+        self._joins.append(f"JOIN json_each({array}) AS {alias}")
+        return alias
+
+    def _array(self, field: Field, missing: Scalar | None, *, distinct: bool = False) -> str:
+        """Return the SQL of the JSON array of all values at a path."""
         walk = self._leaves(field, distinct=distinct)
         none = "'[]'" if missing is None else self.bind(orjson.dumps([missing]).decode())
         otherwise = walk if missing is None else f"CASE WHEN {walk} = '[]' THEN {none} ELSE {walk} END"
@@ -216,8 +236,7 @@ class SQLiteStatement:
             scalar = f"json_type({self._document()}, {path}) IN {_SCALARS}"
             quoted = f"'[' || ({self._document()} -> {path}) || ']'"
             array = f"CASE WHEN {scalar} THEN {quoted} WHEN {self._arrays(field)} THEN {otherwise} ELSE {none} END"
-        self._joins.append(f"JOIN json_each({array}) AS {alias}")
-        return alias
+        return array
 
     def _column_or(self, column: Column, missing: Scalar | None) -> str:
         name = self.column(column.name)
@@ -235,13 +254,14 @@ class JSONValue:
 
     def text(self, operator: str, value: str) -> str:
         """Compare it as text, by code points."""
-        return f"({self.word} {operator} {self.statement.bind(value)} AND {self.type} IN ('text', 'true', 'false'))"
+        return f"({self.word} {operator} {self.statement.bind(value)} AND {self.type} IN {_TEXTS})"
 
     def texts(self, values: Sequence[str]) -> str:
         """Return whether its text is one of several."""
         words = [f"{self.type} = '{word}'" for word in ("true", "false") if word in values]
-        # A number never equals a text and a boolean reads as a number here, so this needs no look at the type.
-        return f"({' OR '.join([self.statement.among(self.value, values), *words])})"
+        # Arrays and objects read as their JSON text.
+        same = f"({self.statement.among(self.value, values)} AND {self.type} = 'text')"
+        return f"({' OR '.join([same, *words])})"
 
     def number(self, operator: str, value: float) -> str:
         """Compare it as a number."""
@@ -257,7 +277,7 @@ class JSONValue:
 
     def matches(self, pattern: str) -> str:
         """Return whether its text contains a match of an RE2 pattern."""
-        return self.statement.matching(self.word, pattern)
+        return f"({self.type} IN {_TEXTS} AND {self.statement.matching(self.word, pattern)})"
 
 
 def _word_or_value(value: str, kind: str) -> str:

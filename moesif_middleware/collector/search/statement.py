@@ -142,6 +142,10 @@ class Statement(Protocol):
         """Return the SQL of a field's milliseconds; a path in the document gives one row for each value."""
         ...
 
+    def bucketed(self, field: Field, bucket: Callable[[str], str], *, times: bool, missing: float | None = None) -> str:
+        """Return the SQL of a row's bucket, ``bucket`` of its number or time; of several, one row for each bucket."""
+        ...
+
     def floor(self, value: str, interval: float, offset: float) -> str:
         """Return the SQL of the whole number of intervals from ``offset`` down to which a number is rounded."""
         ...
@@ -162,7 +166,7 @@ class Statement(Protocol):
         """Return the statement that keeps the first ``limit`` rows of each group of a SELECT."""
         ...
 
-    def parameters(self) -> Sequence[Any]:
+    def parameters(self) -> Any:
         """Return what the engine binds when the statement runs."""
         ...
 
@@ -177,7 +181,7 @@ class Engine(Protocol):
         """Return a new statement over one kind of document."""
         ...
 
-    def rows(self, sql: str, parameters: Sequence[Any]) -> list[Sequence[Any]]:
+    def rows(self, sql: str, parameters: Any) -> list[Sequence[Any]]:
         """Run a statement and return its rows."""
         ...
 

@@ -58,7 +58,7 @@ def from_millis(millis: int, zone: tzinfo = UTC) -> datetime:
 def wire_millis(millis: int, zone: tzinfo = UTC) -> str:
     """Return a time as the answers write it: ISO 8601 with milliseconds and ``Z`` or an offset."""
     text = from_millis(millis, zone).isoformat(timespec="milliseconds")
-    return text.removesuffix("+00:00") + "Z" if zone is UTC else text
+    return text.removesuffix("+00:00") + "Z" if str(zone) == "UTC" else text
 
 
 def iso_millis(text: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from typing import Any, Protocol
 
 from ...errors import MoesifError
@@ -103,6 +104,16 @@ class Store(Protocol):
 
     def recent(self, app: str, query: Recent) -> list[dict[str, Any]]:
         """Return the narrow rows of the newest events, as mappings of column to value with ``seq``, newest first."""
+        ...
+
+    def search(
+        self, app: str, kind: str, body: object, first: int | None = None, last: int | None = None, zone: tzinfo = UTC
+    ) -> dict[str, Any]:
+        """Return the answer of a search body over one kind of document (``events``, ``users`` ...).
+
+        ``first`` and ``last`` are the ends of the time range of events, inclusive milliseconds; ``zone`` is that of
+        days and months. Raises InvalidSearch.
+        """
         ...
 
     def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:

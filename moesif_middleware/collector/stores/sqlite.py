@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from ..merge import merged
+from ..search import parse_search, run_search
+from ..search.sqlite import SQLiteEngine, add_functions
 from . import Appended, EventRow, Kept, Recent, StoreUnavailable
 from .appending import append_rows
 from .recent import recent_rows
@@ -68,6 +71,15 @@ class SQLiteStore:
         number = self.app_number(app)
         with self.reading() as connection:
             return recent_rows(connection, number, query)
+
+    def search(
+        self, app: str, kind: str, body: object, first: int | None = None, last: int | None = None, zone: tzinfo = UTC
+    ) -> dict[str, Any]:
+        """Return the answer of a search over the documents of a kind. Raises InvalidSearch."""
+        search = parse_search(kind, body, first, last, zone, int(self._clock() * 1000))
+        number = self.app_number(app)
+        with self.reading() as connection:
+            return run_search(SQLiteEngine(connection, number), search)
 
     def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
         """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
@@ -166,6 +178,7 @@ class SQLiteStore:
     def _reader(self) -> sqlite3.Connection:
         connection = self._connect()
         connection.execute("PRAGMA query_only = ON")
+        add_functions(connection)
         return connection
 
     def _connect(self) -> sqlite3.Connection:

@@ -1,0 +1,65 @@
+"""The stores that a search is tried on, filled with the same events, and the oracle that knows the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import orjson
+import pytest
+
+from moesif_middleware.collector.stores import Store
+from moesif_middleware.collector.stores.sqlite import SQLiteStore
+
+from .oracle import Oracle
+from .population import NOW, rows
+
+APP = "app-one"
+
+
+class Searcher:
+    """A store with the population, and the oracle over the same events."""
+
+    def __init__(self, store: Store, oracle: Oracle) -> None:
+        self.store = store
+        self.oracle = oracle
+
+    def search(self, body: dict[str, Any], first: int | None = None, last: int | None = None, zone: str = "UTC") -> Any:
+        answer = self.store.search(APP, "events", body, first, last, ZoneInfo(zone))
+        took = answer.pop("took")
+        assert isinstance(took, int)
+        assert answer.pop("timed_out") is False
+        return answer
+
+    def ids(self, query: dict[str, Any]) -> set[str]:
+        """Return the ids of the events that pass a query."""
+        hits = self.search({"query": query, "size": 1000, "_source": False})["hits"]["hits"]
+        return {hit["_id"] for hit in hits}
+
+    def expected(self, query: dict[str, Any]) -> set[str]:
+        return {entry[0] for entry in self.oracle.documents if self.oracle.matches(query, entry)}
+
+
+def filled(store: Store) -> Searcher:
+    events = rows()
+    store.append(APP, events).result(timeout=30)
+    # Another application's events must never show.
+    store.append("app-two", rows(20, seed=8)).result(timeout=30)
+    return Searcher(store, Oracle([(row.id, orjson.loads(row.doc)) for row in events]))
+
+
+def _sqlite(factory: pytest.TempPathFactory) -> Store:
+    return SQLiteStore(factory.mktemp("search") / "events.db", clock=lambda: NOW / 1000)
+
+
+STORES: dict[str, Callable[[pytest.TempPathFactory], Store]] = {"sqlite": _sqlite}
+
+
+@pytest.fixture(scope="session", params=sorted(STORES))
+def searcher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
+    store = STORES[request.param](tmp_path_factory)
+    try:
+        yield filled(store)
+    finally:
+        store.close()
