@@ -441,6 +441,7 @@ class Moesif:
                 "healthy": not health.ill,
                 "reason": health.reason,
                 "config_fetches": feed.fetches if feed is not None else 0,
+                "config_problems": len(self.snapshot.problems),
                 "queued_bytes": self.worker.queue.bytes,
             },
             "problem": self.problem,

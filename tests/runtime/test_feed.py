@@ -94,6 +94,22 @@ def test_a_failure_keeps_the_last_good_copy(server: FaultServer, reply: Reply) -
     feed._transport.close()
 
 
+def test_what_of_a_document_cannot_be_used_is_said_once_and_the_rest_is_used(
+    server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pattern that is refused does not take the other rules with it, and does not fill the log."""
+    bad = b'{"_id":"b","type":"regex","regex_config":[{"conditions":[{"path":"request.route","value":"(?=x)"}]}]}'
+    server.rules = lambda request: Reply(200, {}, b'[{"_id":"a","type":"regex"},' + bad + b',{"type":"user"}]')
+    feed = make(server)
+    for _ in range(3):
+        assert feed.refresh()
+    assert [rule.id for rule in feed.snapshot.rules.rules] == ["a", "b"]
+    (said,) = [record.getMessage() for record in caplog.records if "not used" in record.getMessage()]
+    assert "[2]: has no _id" in said
+    assert "(?=x)" in said
+    feed._transport.close()
+
+
 def test_it_goes_on_by_itself_and_stops(server: FaultServer) -> None:
     """Every interval, on a thread of its own."""
     feed = make(server, refresh_interval=1.0)

@@ -313,7 +313,9 @@ def test_the_status_is_the_rules_when_it_is_one_else_403(status, expected):
         ({}, b"null"),
         ({"body": "é\u2028"}, '"é\u2028"'.encode()),
         ({"status": 204, "body": {"a": 1}}, b""),
+        ({"status": 205, "body": {"a": 1}}, b""),
         ({"status": 304, "body": {"a": 1}}, b""),
+        ({"status": 100, "body": {"a": 1}}, b'{"a":1}'),
     ],
 )
 def test_the_body_is_json_or_the_original_encoded_body_when_there_is_none(response, expected):
