@@ -12,8 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
 
-MARKER = "[REDACTED:"
-"""What a masked value begins with: ``[REDACTED:rule]`` tells neither length nor part of it."""
+from .markers import MARKER
 
 # A space is a place where the words may also be written as one.
 PHRASES: dict[str, tuple[str, ...]] = {

@@ -11,8 +11,9 @@ import re
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from .secret_names import MARKER, SecretNames
-from .secret_values import linear, marker
+from .markers import MARKER, marker
+from .secret_names import SecretNames
+from .secret_values import linear
 
 _NAME = rb"[A-Za-z0-9_$@%\[\].\-]"
 _TAG = rb"[A-Za-z0-9_.:\-]"

@@ -17,7 +17,7 @@ from typing import Any
 import re2  # type: ignore[import-untyped]  # it has no stubs
 
 from ..errors import ConfigurationError
-from .secret_names import MARKER
+from .markers import MARKER, marker
 
 
 def linear(pattern: bytes) -> Any:
@@ -247,11 +247,6 @@ def _own(pattern: str) -> Any:
     if compiled.fullmatch(b""):
         raise ConfigurationError("values", f"{pattern!r} matches nothing at all, which is everywhere")
     return compiled
-
-
-def marker(rule: str) -> str:
-    """Return what stands in place of a secret that a rule found."""
-    return f"{MARKER}{rule}]"
 
 
 def _replace(data: bytes, rule: str, pattern: Any, check: Any, rules: list[str]) -> bytes:
