@@ -174,11 +174,19 @@ class _Call:
             if not message.get("more_body"):
                 await self.finish()
         elif kind == "http.response.start":
-            await self._send(self._begin_response(message))
+            await self._send(self._noted(message))
         else:
             await self._send(message)
             if kind == "http.response.pathsend":
                 await self.finish()
+
+    def _noted(self, message: Message) -> Message:
+        """Return the message that starts the response, with our headers; as it is when we cannot make sense of it."""
+        try:
+            return self._begin_response(message)
+        except Exception as error:
+            self._moesif.failed("response", error)
+            return message
 
     def _begin_response(self, message: Message) -> Message:
         exchange = self.exchange

@@ -146,15 +146,23 @@ class _Call:
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
         """Note the status and the headers, and pass them on with ours; the server's own ``write`` is returned."""
-        exchange = self.exchange
-        if self._headers or exchange.transaction_header:
-            headers = self._with_ours(headers)
-        exchange.status = int(status[:3]) if status[:3].isdigit() else None
-        exchange.response_headers = tuple(headers)
-        self._moesif.response_buffer(exchange)
+        try:
+            headers = self._begin_response(status, headers)
+        except Exception as error:
+            # What makes no sense to us is the server's to refuse.
+            self._moesif.failed("response", error)
         if exc_info is None:
             return self._start_response(status, headers)
         return self._start_response(status, headers, exc_info)
+
+    def _begin_response(self, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        exchange = self.exchange
+        if self._headers or exchange.transaction_header:
+            headers = self._with_ours(headers)
+        exchange.status = int(status[:3])
+        exchange.response_headers = tuple(headers)
+        self._moesif.response_buffer(exchange)
+        return headers
 
     def _with_ours(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers with those of rules in the place of any of the same name, and the transaction id."""

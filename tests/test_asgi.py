@@ -449,3 +449,16 @@ async def test_an_error_of_ours_does_not_keep_the_request_from_the_application(r
     await drive(MoesifMiddleware(app, recorder.moesif), BODY, **broken)
     assert ran == [True]
     assert recorder.moesif.stats()["errors"] == {"begin": 1}
+
+
+@pytest.mark.parametrize("message", [{"status": 200, "headers": [(1, 2, 3)]}, {"headers": []}])
+async def test_a_message_that_makes_no_sense_is_forwarded_as_it_is(recorder: Recorder, message: Any) -> None:
+    """It is the server's to refuse."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", **message})
+        await send({"type": "http.response.body", "body": "text"})
+
+    sent = await drive(MoesifMiddleware(app, recorder.moesif), BODY)
+    assert sent == [{"type": "http.response.start", **message}, {"type": "http.response.body", "body": "text"}]
+    assert recorder.moesif.stats()["errors"] == {"response": 1}

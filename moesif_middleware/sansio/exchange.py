@@ -247,9 +247,15 @@ class BodyBuffer:
         self.count = 0
         """Chunks that passed, empty ones left out."""
 
-    def feed(self, chunk: bytes | bytearray | memoryview) -> None:
+    def feed(self, chunk: Any) -> None:
         """Take note of a chunk. Keeps a reference to immutable bytes, a copy of anything else."""
-        size = len(chunk) if type(chunk) is bytes else memoryview(chunk).nbytes
+        if type(chunk) is bytes:
+            size = len(chunk)
+        elif isinstance(chunk, (bytes, bytearray, memoryview)):
+            size = memoryview(chunk).nbytes
+        else:
+            # An application that sends text has its error from the server, not from somebody who looks on.
+            return
         if not size:
             return
         self.total += size
