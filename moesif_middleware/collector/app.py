@@ -17,7 +17,7 @@ from .guard import Guard
 from .page import page_routes
 from .refusals import HANDLERS, on_http
 from .retention import keep_retaining
-from .routes import entities, events, feed, governance
+from .routes import entities, events, feed, governance, search
 from .settings import CollectorSettings
 from .stores import Store
 from .stores.opening import open_store
@@ -63,4 +63,7 @@ def _routes(context: CollectorContext) -> list[BaseRoute]:
         found += events.routes(prefix) + feed.routes(prefix) + entities.routes(prefix)
     for prefix in MANAGEMENT_PREFIXES:
         found += feed.editing_routes(prefix) + governance.routes(prefix)
+    # The reference prints its search examples without a version.
+    for prefix in ("", *MANAGEMENT_PREFIXES):
+        found += search.routes(prefix)
     return found + page_routes(context)
