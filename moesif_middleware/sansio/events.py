@@ -25,8 +25,8 @@ MAX_EVENT = 1_000_000
 MAX_QUERY_PARAMETERS = 500
 TRANSACTION_HEADER = "x-moesif-transaction-id"
 
-# What two bodies of MAX_BODY leave of MAX_EVENT, with room for commas and names.
-_MAX_REST = MAX_EVENT - 2 * MAX_BODY - 400
+# For the names of two bodies and the commas between them.
+_MARGIN = 100
 _SAFE = frozenset((str, int, float, bool, type(None), orjson.Fragment))
 _MAX_FIELDS = 20
 # Values of one field: more would not fit anyway.
@@ -144,14 +144,15 @@ def _metadata(exchange: Exchange, notes: dict[str, Any]) -> dict[str, Any] | Non
         notes["exception"] = exchange.error
     if exchange.shadow is not None:
         notes["governance_shadow"] = exchange.shadow
-    if not exchange.metadata:
-        return notes or None
-    return _joined(exchange.metadata, notes)
+    return _joined(exchange.metadata, notes) or None
 
 
 def _joined(metadata: Any, notes: dict[str, Any]) -> dict[str, Any]:
-    if not isinstance(metadata, dict):
-        metadata = {"metadata": metadata}
+    if metadata is None:
+        return notes
+    if type(metadata) is not dict:
+        found = jsontext.plain(metadata)
+        metadata = found if type(found) is dict else {"metadata": found}
     # The notes stand first, so that trimming what an application put in does not lose them.
     return {**notes, **metadata, **notes}
 
@@ -203,7 +204,7 @@ def finish(event: Event, *, parsed: bool = False) -> Event:
                 continue
             text = body.encoded()
             if len(text) > MAX_BODY:
-                event.metadata = _joined(event.metadata or {}, _cut_note(event.metadata, side, text))
+                event.metadata = _joined(event.metadata, _cut_note(event.metadata, side, text))
                 text = fitting.cut_body(text, body.transfer_encoding == "base64", MAX_BODY)
             message.body = orjson.Fragment(text)
     return event
@@ -212,7 +213,7 @@ def finish(event: Event, *, parsed: bool = False) -> Event:
 def _cut_note(metadata: Any, side: str, text: bytes) -> dict[str, Any]:
     """Return the note of a cut at encoding, unless the cut at capture, which knows the original size, is noted."""
     name = _NOTE_KEYS["truncated"].format(side)
-    return {} if isinstance(metadata, dict) and name in metadata else {name: len(text)}
+    return {} if type(metadata) is dict and name in metadata else {name: len(text)}
 
 
 def encode(event: Event) -> bytes:
@@ -295,21 +296,22 @@ def _time(value: Any) -> Any:
 
 def _encode_slowly(wire: dict[str, Any]) -> bytes:
     """Encode the bodies one by one, each cut to its size, and trim what is left to fit beside them."""
-    texts: dict[str, orjson.Fragment] = {}
+    texts: dict[str, bytes] = {}
     metadata = wire.get("metadata")
     for side in ("request", "response"):
         message = wire.get(side)
-        if not isinstance(message, dict) or "body" not in message:
+        if type(message) is not dict or "body" not in message:
             continue
         wire[side] = message = dict(message)
         text = jsontext.dump(message.pop("body"))
         if len(text) > MAX_BODY:
-            wire["metadata"] = metadata = _joined(metadata or {}, _cut_note(metadata, side, text))
+            wire["metadata"] = metadata = _joined(metadata, _cut_note(metadata, side, text))
             text = fitting.cut_body(text, message.get("transfer_encoding") == "base64", MAX_BODY)
-        texts[side] = orjson.Fragment(text)
-    wire = fitting.trim({name: _plain_field(value) for name, value in wire.items()}, _MAX_REST)
-    for side, fragment in texts.items():
-        wire[side]["body"] = fragment
+        texts[side] = text
+    room = MAX_EVENT - sum(map(len, texts.values())) - _MARGIN
+    wire = fitting.trim({name: _plain_field(value) for name, value in wire.items()}, room)
+    for side, text in texts.items():
+        wire[side]["body"] = orjson.Fragment(text)
     return orjson.dumps(wire, option=jsontext.OPTIONS)
 
 

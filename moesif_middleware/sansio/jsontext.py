@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -178,18 +178,20 @@ def unsafe(value: Any) -> bool:
     """Return whether a value of unknown making must not be handed to orjson: too deep, a cycle, or without end."""
     level, nodes = [value] if isinstance(value, _NESTING) else [], 0
     for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for outer in level
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-            if isinstance(inner, _NESTING)
-        ]
+        level = [inner for outer in level for inner in _held(outer) if isinstance(inner, _NESTING)]
         if not level:
             return False
         nodes += len(level)
         if nodes > _MAX_NODES:
             return True
     return True
+
+
+def _held(outer: Any) -> Iterable[Any]:
+    """Return what orjson would see in a container, which a subclass's own methods may not show."""
+    if isinstance(outer, dict):
+        return dict.values(outer)
+    return list.__iter__(outer) if isinstance(outer, list) else tuple.__iter__(outer)
 
 
 def dump(value: Any) -> bytes:
@@ -251,10 +253,16 @@ class _Plain:
             return "[nested too deeply]"
         try:
             if type(value) is dict or isinstance(value, Mapping):
-                return {_key(key): self.copy(inner, depth + 1) for key, inner in value.items() if self.room >= 0}
-            return [self.copy(inner, depth + 1) for inner in value if self.room >= 0]
+                return {_key(key): self.copy(inner, depth + 1) for key, inner in self._bounded(value.items())}
+            return [self.copy(inner, depth + 1) for inner in self._bounded(value)]
         except Exception:  # a mapping of the user's own may fail at any step
             return as_text(type(value).__name__)
+
+    def _bounded(self, values: Iterable[Any]) -> Iterator[Any]:
+        for value in values:
+            if self.room < 0:
+                return
+            yield value
 
 
 def _scalar(value: Any) -> Any:

@@ -173,6 +173,7 @@ def test_content_codings_are_undone(encoding, encode):
         ("zstd", b"garbage"),
         ("deflate", b"\xff\xff\xff"),
         ("compress", b"x"),
+        ("gzip", gzip.compress(b"") * 99),
         ("gzip, gzip, gzip", gzip.compress(gzip.compress(gzip.compress(b"1")))),
     ],
 )
@@ -190,11 +191,16 @@ def test_what_cannot_be_decoded_is_base64_of_what_passed(encoding, data):
         (b"a=%zz&&b=%ff", {"a": "%zz", "b": "\ufffd"}),
         (b'{"a":1}', {"a": 1}),
         (b"123", {"123": ""}),
+        (b"[0]=a", {"[0]": "a"}),
     ],
 )
 def test_urlencoded_forms_become_fields(data, fields):
     body = read(data, content_type="application/x-www-form-urlencoded; charset=utf-8")
     assert (body.transfer_encoding, body.value) == ("json", fields)
+
+
+def test_what_is_no_form_is_base64():
+    assert read(b"a=\x00", content_type="application/x-www-form-urlencoded").transfer_encoding == "base64"
 
 
 def test_a_cut_form_loses_the_field_that_was_cut():
@@ -247,6 +253,7 @@ CANARY = b"canary-in-a-file"
         (multipart(field("op", b"{", "Content-Type: application/json")), {"op": "{"}),
         (multipart(field("bin", b"\xff\xfe")), {"bin": {"type": None, "size": 2}}),
         (multipart(b"\r\nno headers"), {"": "no headers"}),
+        (multipart(b"Content-Disposition: form-data; name=n; name*=latin1'' x\r\n\r\n1"), {"n": "1"}),
         (multipart(field("a", b"1")).replace(b"\r\n", b"\n"), {"a": "1"}),
         (b"preamble\r\n" + multipart(field("a", b"1"), end=b"--XX--epilogue --XX\r\n"), {"a": "1"}),
         (

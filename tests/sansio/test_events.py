@@ -1,6 +1,8 @@
 """Events: what an exchange becomes, and that it always fits and reads."""
 
 import dataclasses
+import datetime
+import enum
 import itertools
 import json
 from pathlib import Path
@@ -13,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moesif_middleware.models import Event, EventRequest, EventResponse
-from moesif_middleware.sansio import events
+from moesif_middleware.sansio import events, fitting
 from moesif_middleware.sansio.bodies import Body
 from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
 from scripts import fuzz_bodies
@@ -186,6 +188,18 @@ class Point:
     x: int = 1
 
 
+class Color(enum.Enum):
+    RED = 1
+
+
+class Unruly(dict):  # type: ignore[type-arg]
+    def items(self) -> Any:
+        raise RuntimeError("no")
+
+    def values(self) -> Any:
+        raise RuntimeError("no")
+
+
 STRANGE = [
     float("nan"),
     float("inf"),
@@ -208,6 +222,13 @@ STRANGE = [
     doubled(40),
     1j,
     type,
+    10**400,
+    Color.RED,
+    datetime.datetime(2024, 2, 6, tzinfo=datetime.UTC),
+    datetime.date(2024, 2, 6),
+    {"when": datetime.date(2024, 2, 6), "color": Color.RED, "big": 2**64},
+    Unruly(),
+    range(10**12),
     "x" * 2_000_000,
     ["\x01" * 1000] * 1000,
     {str(number): "y" * 100 for number in range(20_000)},
@@ -215,7 +236,9 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("value", STRANGE, ids=lambda value: type(value).__name__)
-@pytest.mark.parametrize("place", ["metadata", "metadata value", "body", "header", "user_id", "time", "uri", "status"])
+@pytest.mark.parametrize(
+    "place", ["metadata", "metadata value", "body", "header", "user_id", "time", "uri", "status", "tags"]
+)
 def test_whatever_a_hook_puts_in_the_event_is_json_that_fits(place, value):
     event = events.finish(events.build(exchange(request=b"{}", response=b"{}")), parsed=True)
     assert event.response is not None
@@ -236,10 +259,47 @@ def test_whatever_a_hook_puts_in_the_event_is_json_that_fits(place, value):
             event.request.uri = value
         case "status":
             event.response.status = value
+        case "tags":
+            event.tags = [value]
     found = read(events.encode(event))
     for side in ("request", "response"):
         body = json.dumps(found[side].get("body"), ensure_ascii=False, separators=(",", ":"))
         assert len(body.encode()) <= 460_800
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        None,
+        "text",
+        {f"k{number}": "v" * 2000 for number in range(2000)},
+        {f"k{number}": number for number in range(200_000)},
+        ["x"] * 300_000,
+        {"time": 1, "body": "x" * 900_000, "transfer_encoding": "json"},
+    ],
+)
+def test_what_is_no_request_any_more_is_json_that_fits(request_):
+    event = events.finish(events.build(exchange(response=b"{}")), parsed=True)
+    event.request = request_
+    event.tags = ["t" * 900] * 900
+    assert read(events.encode(event))["response"]["body"] == {}
+
+
+def test_a_text_that_no_parser_takes_is_cut_to_null():
+    assert fitting.cut_body(b"[" * 200 + b"1" * 500_000, False, 460_800) == b"null"
+
+
+def test_what_is_trimmed_is_named_and_the_notes_stay():
+    made = exchange(headers=((b"host", b"h"), (b"x-long", b"y" * 700_000)), request=b"[1,2,3,4", limit=6)
+    made.metadata = {"mine": "z" * 400_000, "short": 1}
+    found = wire(made)
+    assert found["request"]["headers"]["host"] == "h"
+    assert found["metadata"].pop("mine") == "z" * (16_384 // 4 // 6)
+    assert found["metadata"] == {
+        "trimmed": ["request.headers", "metadata"],
+        "request_body_truncated": 8,
+        "short": 1,
+    }
 
 
 def test_parsed_bodies_are_values_for_a_hook():
@@ -276,7 +336,7 @@ def test_a_body_that_a_hook_put_in_says_what_it_is(body, encoding):
 @pytest.mark.parametrize("parsed", [True, False])
 def test_bodies_are_cut_so_that_the_event_fits(body, parsed):
     made = Event(
-        EventRequest(1.0, "/", "GET", {"h": "v" * 70_000}, body=body),
+        EventRequest(1.0, "/", "GET", {"h": "v" * 80_000}, body=body),
         EventResponse(1.0, 200, {}, body=body),
         metadata={"mine": 1},
     )
