@@ -7,22 +7,20 @@ posted (``request``, ``response``, ``user_id``, ``company_id``), or the ``reques
 from __future__ import annotations
 
 import argparse
-import base64
-import binascii
 import difflib
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import orjson
 
 from ..errors import ConfigurationError, InvalidPayload
-from ..sansio.conditions import Subject, scalar_text
-from ..sansio.exchange import ScopeHead
+from ..sansio.conditions import Subject
 from ..sansio.explain import explain
 from ..sansio.governance import EMPTY, compile_config, compile_rules
+from ..sansio.recorded import recorded_id, recorded_subject
 
 Compiled = TypeVar("Compiled")
 
@@ -51,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.config:
         snapshot = snapshot.with_config(_compiled("config", arguments.config, compile_config))
     event = _event(_read("request", arguments.request))
-    explanation = explain(snapshot, _subject(event), _id(event, "user_id"), _id(event, "company_id"))
+    explanation = explain(snapshot, _subject(event), recorded_id(event, "user_id"), recorded_id(event, "company_id"))
     if arguments.json:
         sys.stdout.write(orjson.dumps(explanation.as_dict(), option=orjson.OPT_INDENT_2).decode() + "\n")
         return 0
@@ -102,33 +100,9 @@ def _expect(document: Mapping[str, Any], kinds: Mapping[str, Any], prefix: str, 
             raise ConfigurationError(f"{prefix}{key}", f"is not read; write {meant[0]}")
 
 
-def _id(event: Mapping[str, Any], key: str) -> str | None:
-    return scalar_text(event.get(key)) or None
-
-
 def _subject(event: Mapping[str, Any]) -> Subject:
-    request = event["request"]
-    pairs = [(name, scalar_text(value)) for name, value in (request.get("headers") or {}).items()]
-    raw = [(name.lower().encode(), value.encode()) for name, value in pairs if value is not None]
     try:
-        uri = urlsplit(request.get("uri") or request.get("route") or "/")
+        urlsplit(event["request"].get("uri") or "/")
     except ValueError as error:
         raise ConfigurationError("uri", f"is no URI: {error}; write a path or a whole URI") from None
-    scope = {"method": request.get("verb") or "GET", "scheme": uri.scheme, "path": unquote(uri.path) or "/"}
-    address = scalar_text(request.get("ip_address"))
-    return Subject(
-        ScopeHead(scope, raw),
-        ip_address=lambda: address,
-        body=lambda: _body(request),
-        status=(event.get("response") or {}).get("status"),
-    )
-
-
-def _body(request: Mapping[str, Any]) -> Any:
-    body = request.get("body")
-    if request.get("transfer_encoding") != "base64" or not isinstance(body, str):
-        return body
-    try:
-        return orjson.loads(base64.b64decode(body))
-    except (binascii.Error, orjson.JSONDecodeError):
-        return None
+    return recorded_subject(event)
