@@ -380,6 +380,144 @@ def test_a_flood_that_is_larger_than_a_message_leaves_no_gap(tab: Tab, served: S
     )
 
 
+def test_the_filters_language_searches_bodies_and_more(tab: Tab, served: Served, app: str) -> None:
+    body = {"note": "Out of Stock"}
+    served.send(app, event("/a", took=900), event("/b", response={"body": body, "transfer_encoding": "json"}))
+    served.send(app, event("/c", took=901, status=500))
+    show(tab, served, app, q="took:%3E500")
+    wait_for_paths(tab, ["/c", "/a"])
+    tab.press("/")
+    tab.evaluate("document.querySelector('#filter').value = ''")
+    tab.type('body:"out of stock"')
+    wait_for_paths(tab, ["/b"])
+    served.send(app, event("/d"), event("/e", response={"body": body, "transfer_encoding": "json"}))
+    wait_for_paths(tab, ["/e", "/b"])
+    show(tab, served, app, q="-status:200")
+    wait_for_paths(tab, ["/c"])
+
+
+def test_a_search_over_thousands_is_paged_too(tab: Tab, served: Served, app: str) -> None:
+    served.send(app, *(event(f"/{number}", ago=3000 - number) for number in range(1500)))
+    show(tab, served, app, q="took:%3E1")
+    tab.wait(
+        "document.querySelector('#viewport').scrollTop = 1e9,"
+        "[...document.querySelectorAll('#rows .c-uri a')].at(-1)?.textContent === '/0'"
+    )
+    assert tab.evaluate("document.querySelector('#count').textContent") == "1,500 events"
+
+
+def test_the_overview_draws_what_the_events_come_to(tab: Tab, served: Served, app: str) -> None:
+    served.send(app, *(event("/a", took=20, user_id="u1", company_id="acme") for _ in range(8)))
+    served.send(app, event("/b", status=500, took=1200, user_id=HOSTILE), event("/b", status=404, took=1200))
+    show(tab, served, app)
+    tab.press("2")
+    tab.wait("document.querySelectorAll('#overview .chart').length === 2")
+    assert tab.evaluate("new URLSearchParams(location.search).get('view')") == "overview"
+    tiles = texts(tab, ".tiles dd")
+    assert tiles[:3] == ["10", "20 %", "20 ms"]
+    assert texts(tab, ".legend")[0] == "2xx4xx5xx"
+    assert tab.evaluate("document.querySelectorAll('.chart rect.k2').length") >= 1
+    assert texts(tab, ".panel[aria-label=Routes] tbody th") == ["/a", "/b"]
+    assert set(texts(tab, ".panel[aria-label=Users] tbody th")) == {"u1", HOSTILE}
+    tab.click("[data-keep=by-route]")
+    tab.wait("document.querySelectorAll('.chart rect.r2').length >= 1")
+    tab.click("[data-keep='15m']")
+    tab.wait("new URLSearchParams(location.search).get('range') === '15m'")
+    tab.press("/")
+    tab.type("status:5xx")
+    tab.wait("document.querySelector('.tiles dd').textContent === '1'")
+    tab.click(".panel[aria-label=Routes] tbody button")
+    wait_for_paths(tab, ["/b"])
+    assert tab.evaluate("document.querySelector('#filter').value") == "status:5xx route:/b"
+
+
+def test_what_matches_can_be_downloaded_as_an_archive(tab: Tab, served: Served, app: str, tmp_path: Path) -> None:
+    served.send(app, event("/a"), event("/b", status=500))
+    tab.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    show(tab, served, app, q="status:5xx")
+    tab.click("#export")
+    deadline = time.monotonic() + 10
+    while not (tmp_path / "events.har").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    entries = json.loads((tmp_path / "events.har").read_text())["log"]["entries"]
+    assert [entry["request"]["url"] for entry in entries] == ["https://api.example.com/b"]
+
+
+def test_what_matches_can_be_deleted_after_a_question(tab: Tab, served: Served, app: str) -> None:
+    served.send(app, event("/stays"), *(event("/goes", status=500) for _ in range(600)))
+    show(tab, served, app)
+    tab.click("#delete")
+    assert tab.evaluate("document.querySelector('#delete-go').disabled")
+    tab.press("Escape")
+    tab.click("#statuses button[value='5xx']")
+    tab.wait(f"{PATHS}.every(path => path === '/goes')")
+    tab.click("#delete")
+    assert "status:5xx" in tab.evaluate("document.querySelector('dialog').textContent")
+    tab.click("#delete-go")
+    tab.wait("document.querySelector('dialog').textContent.includes('600 deleted')")
+    tab.press("Escape")
+    tab.click("#statuses button[value='']")
+    wait_for_paths(tab, ["/stays"])
+
+
+def test_a_rule_is_made_tried_and_saved(tab: Tab, served: Served, app: str) -> None:
+    served.send(app, *(event("/old/1", ago=5) for _ in range(3)), event("/new"), event("/old/2", user_id=HOSTILE))
+    show(tab, served, app, view="rules")
+    tab.click("#new-rule")
+    tab.type("Retire the old ones")
+    tab.click(".condition input[aria-label='Regular expression']")
+    tab.evaluate("document.activeElement.select()")
+    tab.type("^/old/")
+    tab.click("#try-rule")
+    tab.wait("document.querySelector('#shadow-said')?.textContent.includes('newest 5')")
+    said = tab.evaluate("document.querySelector('#shadow-said').textContent")
+    assert "applies to 4; 4 would be blocked, 4 of them are not blocked today" in said
+    assert texts(tab, ".samples tbody tr:first-child td")[:5] == ["GET", "/old/2", "200", "429", HOSTILE]
+    tab.click(".samples tbody button")
+    tab.wait("document.querySelector('.sample-explained .conditions')?.textContent.includes('matches ^/old/')")
+    tab.click("#save-rule")
+    tab.wait("document.querySelector('.said').textContent.startsWith('Saved')")
+    assert texts(tab, ".rule-list strong") == ["Retire the old ones"]
+    rules = served.client.get("/v1/rules", headers={"X-Moesif-Application-Id": app}).json()
+    assert rules[0]["regex_config"] == [{"conditions": [{"path": "request.route", "value": "^/old/"}]}]
+    assert rules[0]["response"] == {"status": 429, "headers": {}, "body": {"error": "Too many requests"}}
+
+
+def test_a_rule_is_edited_as_json_and_deleted(tab: Tab, served: Served, app: str) -> None:
+    rule = {"name": HOSTILE, "type": "user", "state": 2, "block": False, "variables": [{"name": "0", "path": "x"}]}
+    served.client.post("/_page/api/rules", params={"app": app}, json=rule)
+    show(tab, served, app, view="rules")
+    tab.click(".rule-list button")
+    tab.evaluate("[...document.querySelectorAll('.rule-head .tab')].find(b => b.textContent === 'JSON').click()")
+    text = json.loads(tab.evaluate("document.querySelector('.rule-json').value"))
+    assert text["variables"] == rule["variables"]
+    tab.evaluate("document.querySelector('.rule-json').value = '{\"name\": 5'")
+    tab.click("#save-rule")
+    tab.wait("document.querySelector('.said').textContent.startsWith('This is no rule')")
+    text["name"], text["block"] = "Named anew", True
+    tab.evaluate(f"document.querySelector('.rule-json').value = {json.dumps(json.dumps(text))}")
+    tab.evaluate("[...document.querySelectorAll('.rule-head .tab')].find(b => b.textContent === 'Form').click()")
+    assert tab.evaluate("document.querySelector('#rule-name').value") == "Named anew"
+    assert tab.evaluate("document.querySelector('#rule-block').checked")
+    tab.click("#save-rule")
+    tab.wait("document.querySelector('.said').textContent.startsWith('Saved')")
+    stored = served.page("rules", app=app).json()[0]
+    assert (stored["name"], stored["block"], stored["variables"]) == ("Named anew", True, rule["variables"])
+    tab.click("#delete-rule")
+    tab.click("#delete-rule")
+    tab.wait("document.querySelectorAll('.rule-list li').length === 0")
+    assert served.page("rules", app=app).json() == []
+
+
+def test_an_event_is_explained_by_the_rules_in_force(tab: Tab, served: Served, app: str) -> None:
+    rule = {"name": "Slow down", "type": "regex", "state": 2, "block": True, "response": {"status": 429}}
+    served.client.post("/_page/api/rules", params={"app": app}, json=rule)
+    served.send(app, event(transaction_id=f"t-{app}"))
+    show(tab, served, app, event=f"t-{app}")
+    tab.click("#explain")
+    tab.wait("document.querySelector('#detail .verdict')?.textContent === 'Blocked with 429 by Slow down'")
+
+
 def test_the_theme_follows_the_system_and_can_be_chosen(tab: Tab, served: Served, app: str) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     tab.scheme("light")
@@ -390,8 +528,8 @@ def test_the_theme_follows_the_system_and_can_be_chosen(tab: Tab, served: Served
     assert light != dark
     tab.click("#theme")
     assert tab.evaluate(background) == light
-    tab.evaluate("location.reload()")
-    tab.wait("document.querySelector('#connection')?.dataset.state === 'live'")
+    tab.evaluate("window.old = true, location.reload()")
+    tab.wait("!window.old && document.querySelector('#connection')?.dataset.state === 'live'")
     assert tab.evaluate(background) == light
     tab.evaluate("localStorage.clear()")
     tab.scheme("light")

@@ -64,33 +64,37 @@ def routes(prefix: str) -> list[Route]:
     """Return the routes under ``prefix``; the organisation in the path is ``~`` or any other name."""
     rules, rule = f"{prefix}/{{org}}/governance/rules", f"{prefix}/{{org}}/governance/rules/{{id}}"
     return [
-        Route(rules, management_call("create:governance_rules", _create), methods=["POST"]),
-        Route(rules, management_call("read:governance_rules", _list), methods=["GET"]),
-        Route(rule, management_call("update:governance_rules", _update), methods=["POST"]),
-        Route(rule, management_call("read:governance_rules", _get), methods=["GET"]),
-        Route(rule, management_call("delete:governance_rules", _delete), methods=["DELETE"]),
+        Route(rules, management_call("create:governance_rules", create_rule), methods=["POST"]),
+        Route(rules, management_call("read:governance_rules", list_rules), methods=["GET"]),
+        Route(rule, management_call("update:governance_rules", update_rule), methods=["POST"]),
+        Route(rule, management_call("read:governance_rules", get_rule), methods=["GET"]),
+        Route(rule, management_call("delete:governance_rules", delete_rule), methods=["DELETE"]),
     ]
 
 
-async def _create(request: Request, context: CollectorContext, app: str) -> Response:
+async def create_rule(request: Request, context: CollectorContext, app: str) -> Response:
+    """Store a new rule and answer it, with what the server sets."""
     rule = await _posted(request, NEW_RULE)
     rule["_id"] = uuid4().hex[:24]
     rule["created_at"] = wire_time(time.time())
     rule["app_id"] = app
-    rule["org_id"] = request.path_params["org"]
+    rule["org_id"] = request.path_params.get("org", "~")
     await _store(context, app, rule, merge=False)
     return JSONAnswer(rule, 201)
 
 
-async def _list(request: Request, context: CollectorContext, app: str) -> Response:  # noqa: ARG001 - a Handler
+async def list_rules(request: Request, context: CollectorContext, app: str) -> Response:  # noqa: ARG001 - a Handler
+    """Answer all rules in the order in which they apply."""
     return JSONAnswer(context.feeds.current(app).rules)
 
 
-async def _get(request: Request, context: CollectorContext, app: str) -> Response:
+async def get_rule(request: Request, context: CollectorContext, app: str) -> Response:
+    """Answer one rule, or 404."""
     return JSONAnswer(_found(context, app, request.path_params["id"]))
 
 
-async def _update(request: Request, context: CollectorContext, app: str) -> Response:
+async def update_rule(request: Request, context: CollectorContext, app: str) -> Response:
+    """Put the fields that are sent in place of a rule's, and answer the rule."""
     rule = _found(context, app, request.path_params["id"])
     # Field by field: an array or an answer's body that is sent replaces the one there.
     rule.update(await _posted(request, RULE))
@@ -98,7 +102,8 @@ async def _update(request: Request, context: CollectorContext, app: str) -> Resp
     return JSONAnswer(rule, 201)
 
 
-async def _delete(request: Request, context: CollectorContext, app: str) -> Response:
+async def delete_rule(request: Request, context: CollectorContext, app: str) -> Response:
+    """Delete one rule: 204, or 404."""
     key = request.path_params["id"]
     if not await asyncio.wrap_future(context.store.delete(app, KIND, key)):
         raise _missing(key)

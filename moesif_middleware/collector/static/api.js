@@ -43,6 +43,11 @@ async function answered(response) {
 
 export const event = (app, id) => get(`events/${encodeURIComponent(id)}`, { app });
 
+/** Return the address of the archive of what passes a filter. */
+export function archive(query) {
+  return address("export.har", query);
+}
+
 /** Follows the live stream; after a break it goes on behind the last event it saw. */
 export class Live {
   constructor({ onRows, onState }) {

@@ -1,195 +1,104 @@
-// The page: its state lives in the address, everything else follows from it.
+// The page: its state lives in the address, and the views follow from it.
 
-import { event as readEvent, get, Live } from "./api.js";
-import { detail } from "./detail.js";
-import { byId, el, tabs } from "./dom.js";
-import { failed, noMatch, waiting } from "./empty.js";
+import { deleteMatching, exportArchive } from "./actions.js";
+import { byId, el } from "./dom.js";
+import { Events } from "./events.js";
 import { help, listen } from "./keys.js";
+import { Overview } from "./overview.js";
 import { valueOf, withQualifier } from "./query.js";
-import { count } from "./show.js";
-import { EventTable } from "./table.js";
+import { Rules } from "./rules.js";
 
-const PAGE = 200;
 const TYPING_MS = 250;
-const ANNOUNCE_MS = 4000;
-const HIDDEN_MS = 10000;
 const VERBS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+const VIEWS = ["events", "overview", "rules"];
 
-const state = { q: "", app: "", event: null, paused: false, missed: 0, asked: 0, loadingOlder: false, unsaid: 0 };
-const table = new EventTable({ viewport: byId("viewport"), body: byId("rows"), onOpen: (row) => open(row.id), onEnd: older });
-const live = new Live({ onRows: arrived, onState: connection });
+const state = { view: "events", q: "", app: "", event: null, range: "" };
+let apps = null;
 
-// --- the address -----------------------------------------------------------------------------------------------
+const events = new Events(state, {
+  address: writeAddress,
+  apps: showApps,
+  filter: (name, value) => filterBy(withQualifier(state.q, name, value)),
+  clear: () => filterBy(""),
+});
+const overview = new Overview(byId("overview"), {
+  range: (name) => { state.range = name; writeAddress(false); },
+  filter: (name, value) => showEvents(withQualifier(state.q, name, value)),
+  between: (first, last) => showEvents(withQualifier(withQualifier(state.q, "since", iso(first)), "until", iso(last))),
+});
+
+const rules = new Rules(byId("rules"), () => events.query, {
+  open: (id) => { state.view = "events"; showView(); events.open(id); },
+});
+
+// --- the address
 
 function readAddress() {
   const query = new URLSearchParams(location.search);
-  return { q: query.get("q") ?? "", app: query.get("app") ?? "", event: query.get("event") };
+  const view = query.get("view") ?? "events";
+  return {
+    view: VIEWS.includes(view) ? view : "events",
+    q: query.get("q") ?? "",
+    app: query.get("app") || apps?.[0] || "",
+    event: query.get("event"),
+    range: query.get("range") ?? "",
+  };
 }
 
 function writeAddress(push) {
   const query = new URLSearchParams();
-  if (state.app && state.apps?.[0] !== state.app) query.set("app", state.app);
-  if (state.q) query.set("q", state.q);
-  if (state.event) query.set("event", state.event);
-  const text = query.toString();
-  const target = text ? `?${text}` : location.pathname;
-  if (target === location.search) return;
-  history[push ? "pushState" : "replaceState"](null, "", target);
+  if (state.view !== "events") query.set("view", state.view);
+  if (state.app && apps?.[0] !== state.app) query.set("app", state.app);
+  for (const name of ["q", "range", "event"]) if (state[name]) query.set(name, state[name]);
+  const target = query.size ? `?${query}` : location.pathname;
+  if (target !== location.search) history[push ? "pushState" : "replaceState"](null, "", target);
 }
 
 function follow() {
+  const before = { ...state };
   const found = readAddress();
-  const other = found.q !== state.q || (found.app || state.apps?.[0] || "") !== state.app;
-  Object.assign(state, { q: found.q, app: found.app || state.apps?.[0] || "" });
+  Object.assign(state, { ...found, event: before.event });
   showFilter();
-  if (other || !state.apps) load();
-  if (found.event !== state.event) found.event ? open(found.event, false) : close(false);
+  if (apps === null || found.q !== before.q || found.app !== before.app) events.load();
+  if (found.event !== before.event) found.event ? events.open(found.event, false) : events.close(false);
+  showView();
 }
 
-// --- the list --------------------------------------------------------------------------------------------------
+// --- the views
 
-async function load() {
-  const ticket = ++state.asked;
-  live.stop();
-  try {
-    const found = await get("events", { q: state.q, app: state.app, limit: PAGE });
-    if (ticket !== state.asked) return;
-    byId("filter-error").textContent = "";
-    showApps(found);
-    state.missed = 0;
-    table.replace(found.events, !found.more);
-    showEmpty();
-    live.follow({ q: state.q, app: state.app }, found.newest);
-  } catch (error) {
-    if (ticket !== state.asked) return;
-    refused(error);
+function showView() {
+  for (const name of VIEWS) byId(name === "events" ? "main" : name).hidden = name !== state.view;
+  for (const link of byId("views").children) {
+    if (link.dataset.view === state.view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
-  showCount();
+  for (const id of ["pause", "export", "delete"]) byId(id).hidden = state.view !== "events";
+  if (state.view === "overview") overview.show(events.query, state.range);
+  else overview.hide();
+  if (state.view === "rules") rules.show();
+  if (state.view === "events") events.table.later();
 }
 
-function refused(error) {
-  const ours = error.status === 400;
-  byId("filter-error").textContent = ours ? error.message : "";
-  if (ours) return connection("idle");
-  table.replace([], true);
-  byId("empty").hidden = false;
-  byId("empty").replaceChildren(...failed(error.status ? error.message : "The collector does not answer. Is it running?", load));
-  connection("off");
-  state.retry = setTimeout(load, 5000);
+function goTo(view) {
+  state.view = view;
+  writeAddress(true);
+  showView();
 }
 
-async function older() {
-  if (state.loadingOlder || table.complete || table.oldest === null) return;
-  state.loadingOlder = true;
-  const ticket = state.asked;
-  try {
-    const found = await get("events", { q: state.q, app: state.app, limit: PAGE, before: table.oldest });
-    if (ticket === state.asked) table.append(found.events, !found.more);
-  } catch (error) {
-    byId("count").textContent = `Older events could not be read: ${error.message}`;
-    await new Promise((done) => setTimeout(done, 2000));
-  } finally {
-    state.loadingOlder = false;
-  }
-  showCount();
+function showEvents(text) {
+  state.view = "events";
+  if (!filterBy(text)) writeAddress(true);
+  showView();
 }
-
-function arrived(found) {
-  if (state.paused || table.detached) {
-    state.missed += found.events.length;
-    showCount();
-    return;
-  }
-  if (found.gap) {
-    load();
-    return;
-  }
-  state.unsaid += table.prepend(found.events);
-  byId("empty").hidden = table.rows.length > 0;
-  showCount();
-}
-
-function showEmpty() {
-  const empty = byId("empty");
-  empty.hidden = table.rows.length > 0;
-  if (!empty.hidden) {
-    empty.replaceChildren(...(state.q ? noMatch(state.q, () => filterBy("")) : waiting(state.app, tabs)));
-  }
-}
-
-function showCount() {
-  const size = table.rows.length;
-  byId("count").textContent = `${count(size)} event${size === 1 ? "" : "s"}${table.complete ? "" : " loaded, scroll for more"}`;
-  const pause = byId("pause");
-  pause.textContent = state.paused ? `Resume${state.missed ? ` (${count(state.missed)} new)` : ""}` : "Pause";
-  pause.setAttribute("aria-pressed", String(state.paused));
-  byId("newest").hidden = !table.detached && table.viewport.scrollTop < 400;
-}
-
-function pause() {
-  state.paused = !state.paused;
-  if (!state.paused && state.missed) load();
-  byId("connection").dataset.paused = String(state.paused);
-  showCount();
-}
-
-function newest() {
-  if (table.detached) load();
-  table.viewport.scrollTop = 0;
-  table.moveTo(0);
-}
-
-// --- one event -------------------------------------------------------------------------------------------------
-
-async function open(id, push = true) {
-  const from = state.event;
-  state.event = id;
-  if (push) writeAddress(from === null);
-  table.setOpened(id);
-  const pane = byId("detail");
-  try {
-    const found = await readEvent(state.app, id);
-    if (state.event !== id) return;
-    pane.replaceChildren(...detail(id, found.event, { close, move, filter: (name, value) => filterBy(withQualifier(state.q, name, value)) }));
-  } catch (error) {
-    if (state.event !== id) return;
-    pane.replaceChildren(el("header", { class: "detail-head" }, el("h2", {}, error.status === 404 ? "There is no such event" : "The event could not be read"),
-      el("p", {}, error.message), el("button", { type: "button", id: "close", onclick: () => close() }, "Close")));
-  }
-  pane.hidden = false;
-  pane.scrollTop = 0;
-  document.body.classList.add("with-detail");
-  table.later();
-  if (from === null) pane.focus({ preventScroll: true });
-}
-
-function close(push = true) {
-  if (state.event === null) return false;
-  state.event = null;
-  if (push) writeAddress(true);
-  byId("detail").hidden = true;
-  byId("detail").replaceChildren();
-  document.body.classList.remove("with-detail");
-  table.setOpened(null);
-  table.focusCurrent();
-  return true;
-}
-
-function move(step) {
-  const row = table.moveTo(table.current < 0 ? 0 : table.current + step);
-  if (!row) return;
-  if (state.event !== null) open(row.id);
-  else table.focusCurrent();
-}
-
-// --- the filter ------------------------------------------------------------------------------------------------
 
 function filterBy(text, push = true) {
-  if (text === state.q) return;
+  if (text === state.q) return false;
   state.q = text;
   showFilter();
   writeAddress(push);
-  load();
+  events.load();
+  if (state.view === "overview") overview.show(events.query, state.range);
+  return true;
 }
 
 function showFilter() {
@@ -203,24 +112,25 @@ function showFilter() {
 }
 
 function showApps(found) {
-  state.apps = found.apps;
+  apps = found.apps;
   state.app = found.app;
-  byId("app-choice").hidden = found.apps.length < 2;
-  byId("app").replaceChildren(...found.apps.map((app) => el("option", { value: app, selected: app === found.app }, app)));
+  byId("app-choice").hidden = apps.length < 2;
+  byId("app").replaceChildren(...apps.map((app) => el("option", { value: app, selected: app === found.app }, app)));
 }
 
-// --- what is around --------------------------------------------------------------------------------------------
-
-const STATES = { connecting: "Connecting", live: "Live", off: "Not reachable", idle: "Not listening" };
-
-function connection(name, seconds) {
-  const node = byId("connection");
-  node.dataset.state = name;
-  // The countdown is for eyes: a screen reader hears the change of state alone.
-  node.setAttribute("aria-label", name === "reconnecting" ? "Reconnecting" : STATES[name]);
-  node.textContent = name === "reconnecting" ? `Reconnecting in ${seconds} s` : STATES[name];
-  clearTimeout(state.retry);
+function chooseApp(app) {
+  events.close(false);
+  state.app = app;
+  writeAddress(true);
+  events.load();
+  showView();
 }
+
+function iso(ms) {
+  return new Date(ms).toISOString();
+}
+
+// --- what is around
 
 function showTheme() {
   const chosen = document.documentElement.dataset.theme;
@@ -236,12 +146,12 @@ function switchTheme() {
   showTheme();
 }
 
-function start() {
+function wireFilter() {
   byId("statuses").append(...["", "2xx", "3xx", "4xx", "5xx"].map((value) => el("button",
     { type: "button", value, onclick: () => filterBy(withQualifier(state.q, "status", value)) }, value || "All")));
   byId("verbs").append(el("option", { value: "" }, "Any verb"), ...VERBS.map((verb) => el("option", { value: verb }, verb)));
   byId("verbs").addEventListener("change", (event) => filterBy(withQualifier(state.q, "verb", event.target.value)));
-  byId("app").addEventListener("change", (event) => { state.app = event.target.value; close(false); writeAddress(true); load(); });
+  byId("app").addEventListener("change", (event) => chooseApp(event.target.value));
   let typing;
   byId("filter").addEventListener("input", (event) => {
     clearTimeout(typing);
@@ -251,37 +161,45 @@ function start() {
     event.preventDefault();
     clearTimeout(typing);
     filterBy(byId("filter").value.trim());
-    if (table.rows.length) { table.moveTo(0); table.focusCurrent(); }
+    if (state.view === "events" && events.table.moveTo(0)) events.table.focusCurrent();
   });
-  byId("pause").addEventListener("click", pause);
-  byId("newest").addEventListener("click", newest);
-  byId("theme").addEventListener("click", switchTheme);
-  byId("keys").addEventListener("click", () => help(byId("shortcuts")));
-  byId("viewport").addEventListener("scroll", showCount, { passive: true });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
-  addEventListener("popstate", follow);
-  listen({
-    j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
-    Enter: () => { if (table.current < 0) return false; return open(table.rows[table.current].id) && true; },
-    Escape: (event) => { if (event.target.id === "filter") event.target.blur(); else return close(); return true; },
-    "/": () => byId("filter").select(), p: pause, g: newest,
-    c: () => byId("copy-curl")?.click(), "?": () => help(byId("shortcuts")),
-  });
-  setInterval(() => {
-    if (state.unsaid) byId("announce").textContent = `${state.unsaid} new event${state.unsaid === 1 ? "" : "s"}`;
-    state.unsaid = 0;
-  }, ANNOUNCE_MS);
-  // A browser opens six connections to one host: a page that nobody sees must not keep one.
-  let hidden;
-  document.addEventListener("visibilitychange", () => {
-    clearTimeout(hidden);
-    if (document.hidden) hidden = setTimeout(() => live.stop(), HIDDEN_MS);
-    else live.resume();
-  });
-  addEventListener("pagehide", () => live.stop());
-  addEventListener("pageshow", (event) => { if (event.persisted) live.resume(); });
-  showTheme();
-  follow();
 }
 
-start();
+function wireButtons() {
+  const dialog = byId("dialog");
+  byId("views").addEventListener("click", (event) => {
+    const view = event.target.dataset.view;
+    if (!view || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    goTo(view);
+  });
+  byId("pause").addEventListener("click", () => events.pause());
+  byId("newest").addEventListener("click", () => events.newest());
+  byId("export").addEventListener("click", () => exportArchive(events.query));
+  byId("delete").addEventListener("click", () => deleteMatching(dialog, events.query, () => { events.close(); events.load(); showView(); }));
+  byId("theme").addEventListener("click", switchTheme);
+  byId("keys").addEventListener("click", () => help(dialog));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme);
+}
+
+function wireKeys() {
+  const onEvents = (act) => (event) => (state.view === "events" ? act(event) : false);
+  listen({
+    j: onEvents(() => events.move(1)), ArrowDown: onEvents(() => events.move(1)),
+    k: onEvents(() => events.move(-1)), ArrowUp: onEvents(() => events.move(-1)),
+    Enter: onEvents(() => events.openCurrent()),
+    Escape: (event) => (event.target.matches("input, select, textarea") ? event.target.blur() : events.close()),
+    "/": () => byId("filter").select(),
+    p: onEvents(() => events.pause()), g: onEvents(() => events.newest()),
+    c: onEvents(() => byId("copy-curl")?.click()),
+    1: () => goTo("events"), 2: () => goTo("overview"), 3: () => goTo("rules"),
+    "?": () => help(byId("dialog")),
+  });
+}
+
+wireFilter();
+wireButtons();
+wireKeys();
+addEventListener("popstate", follow);
+showTheme();
+follow();

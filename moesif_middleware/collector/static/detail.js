@@ -3,12 +3,13 @@
 import { bytesView, decode, pieces } from "./bytes.js";
 import { curl } from "./curl.js";
 import { copyFrom, el, tabs } from "./dom.js";
+import { explanation } from "./explain.js";
 import { write } from "./json.js";
 import * as show from "./show.js";
 import { status } from "./table.js";
 import { expandAll, tree } from "./tree.js";
 
-/** Return the nodes of an event's page. `on` has close, filter(name, value) and move(step). */
+/** Return the nodes of an event's page. `on` has close(), filter(name, value), move(step) and explain(). */
 export function detail(id, event, on) {
   const request = event.request ?? {};
   return [
@@ -18,6 +19,7 @@ export function detail(id, event, on) {
       event.event_type === "user_action" ? null : side("Request", request, event.metadata, "request"),
       event.event_type === "user_action" ? null : side("Response", event.response, event.metadata, "response")),
     event.metadata ? section("Metadata", jsonView(event.metadata)) : null,
+    event.event_type === "user_action" ? null : section("Rules", explained(on)),
     section("Whole event", closed("As stored", () => jsonView(event))),
   ].filter(Boolean);
 }
@@ -120,6 +122,19 @@ function jsonView(value) {
 
 function section(title, content, ...extras) {
   return el("section", { class: "part" }, el("h4", {}, title, " ", extras), content);
+}
+
+function explained(on) {
+  const button = el("button", { type: "button", id: "explain" }, "Explain what the rules decide");
+  const holder = el("div", {}, button);
+  button.addEventListener("click", async () => {
+    try {
+      holder.replaceChildren(...explanation(await on.explain()));
+    } catch (error) {
+      holder.replaceChildren(button, el("p", { class: "bad" }, error.message));
+    }
+  });
+  return holder;
 }
 
 function closed(title, make) {

@@ -11,7 +11,22 @@ const HELP = [
   ["p", "pause or resume"],
   ["g", "go to the newest event"],
   ["c", "copy the open event as curl"],
-  ["?", "these shortcuts"],
+  ["1 2 3", "events, overview, rules"],
+  ["?", "these shortcuts, and the filter's language"],
+];
+
+const LANGUAGE = [
+  ["status:5xx", "404, 5xx, >=400, 400..499, none"],
+  ["verb:POST,PUT", "a comma means or"],
+  ["-user:42", "a minus means not"],
+  ["route:/items/{id}", "exact; * stands for anything"],
+  ["took:>500", "milliseconds; >1.5s, 100..200"],
+  ['body:"out of stock"', "anywhere in the JSON of either body"],
+  ["since:1h until:5m", "that long ago, or a time"],
+  ["company: ip: session: id:", "exact values"],
+  ["blocked:yes type:action", "blocked by a rule; user actions"],
+  ["metadata.region:eu", "any path into the event; metadata.region:* has one"],
+  ["orders", "a word in the address"],
 ];
 
 export function listen(actions) {
@@ -31,8 +46,10 @@ export function listen(actions) {
 
 export function help(dialog) {
   dialog.replaceChildren(
-    el("h2", { id: "shortcuts-title" }, "Keyboard"),
+    el("h2", { id: "dialog-title" }, "Keyboard"),
     el("dl", { class: "keys" }, HELP.map(([key, text]) => el("div", {}, el("dt", {}, el("kbd", {}, key)), el("dd", {}, text)))),
+    el("h2", {}, "Filter"),
+    el("dl", { class: "keys wide" }, LANGUAGE.map(([text, meaning]) => el("div", {}, el("dt", {}, el("code", {}, text)), el("dd", {}, meaning)))),
     el("button", { type: "button", onclick: () => dialog.close() }, "Close"));
   dialog.showModal();
 }

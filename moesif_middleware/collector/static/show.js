@@ -26,6 +26,20 @@ export function count(number) {
   return COUNT.format(number);
 }
 
+export function percent(part, whole) {
+  if (!whole) return "–";
+  const share = (part / whole) * 100;
+  return `${share && share < 10 ? share.toFixed(1) : Math.round(share)} %`;
+}
+
+/** Return the beginning of a time span, as exact as its length asks; `short` is for an axis. */
+export function span(ms, step, short = false) {
+  const moment = new Date(ms);
+  const time = CLOCK.format(moment).slice(0, step < 60000 ? 8 : 5);
+  if (step >= 86400000) return DAY.format(moment);
+  return short && step < 1800000 ? time : `${DAY.format(moment)} ${time}`;
+}
+
 export function took(ms) {
   if (ms === null || ms === undefined) return "";
   if (ms < 1000) return `${ms} ms`;

@@ -7,6 +7,8 @@ export const ROW_HEIGHT = 32;
 const OVERSCAN = 12;
 const MOST_ROWS = 50000;
 const NEAR_END = 40;
+// The stream may repeat what the list already showed: no further back than a page and a message.
+const RECENT = 1000;
 
 export class EventTable {
   constructor({ viewport, body, onOpen, onEnd }) {
@@ -25,8 +27,7 @@ export class EventTable {
     body.addEventListener("click", (event) => this.clicked(event));
   }
 
-  get newest() { return this.rows[0]?.seq ?? 0; }
-  get oldest() { return this.rows.at(-1)?.seq ?? null; }
+  get last() { return this.rows.at(-1)?.at ?? null; }
   get atTop() { return this.viewport.scrollTop < ROW_HEIGHT; }
 
   /** Show these rows in place of what is there. */
@@ -43,7 +44,8 @@ export class EventTable {
 
   /** Put newer rows on top; what is being read stays where it is. */
   prepend(rows) {
-    const added = rows.filter((row) => row.seq > this.newest);
+    const known = new Set(this.rows.slice(0, RECENT).map((row) => row.id));
+    const added = rows.filter((row) => !known.has(row.id));
     if (!added.length) return 0;
     const held = !this.atTop;
     this.rows = [...added, ...this.rows];
@@ -59,8 +61,7 @@ export class EventTable {
 
   /** Add older rows at the end. Over the cap the newest go, and the list no longer takes live rows. */
   append(rows, complete) {
-    const oldest = this.oldest ?? Infinity;
-    this.rows = [...this.rows, ...rows.filter((row) => row.seq < oldest)];
+    this.rows = [...this.rows, ...rows];
     this.complete = complete;
     const over = this.rows.length - MOST_ROWS;
     if (over > 0) {
