@@ -454,7 +454,8 @@ class Moesif:
 
     def _encode(self, entry: Entry) -> bytes:
         if entry.kind != "events":
-            return orjson.dumps(entry.payload.to_wire(), default=str)
+            payload = self._masker.action(entry.payload) if entry.kind == "actions" else entry.payload
+            return orjson.dumps(payload.to_wire(), default=str)
         exchange: Exchange = entry.payload
         self.identify_defaults(exchange)
         if exchange.weight is None:

@@ -16,13 +16,14 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
 import orjson
 
 from ..errors import ConfigurationError
-from ..models import JSON, Event
+from ..models import JSON, Action, Event
 from . import jsontext
 from .bodies import Body
 from .json_paths import JsonPaths, State
@@ -133,6 +134,20 @@ class Masker:
         if event.tags is not None:
             event.tags = self.value(event.tags, report, "tags")
         return event
+
+    def action(self, action: Action, report: Report | None = None) -> Action:
+        """Return a masked copy of an action: its metadata, what its request says, and its session token."""
+        request, metadata, token = action.request, action.metadata, action.session_token
+        if request is not None:
+            request = self.value(request, report, "request")
+            if isinstance(request.get("uri"), str):
+                request["uri"] = self.uri(request["uri"], report, "request.uri")
+        return replace(
+            action,
+            request=request,
+            metadata=None if metadata is None else self.value(metadata, report, "metadata"),
+            session_token=None if token is None else self._string(str(token), report, "session_token"),
+        )
 
     def _message_body(self, message: Any, report: Report | None, path: str) -> None:
         body = message.body

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moesif_middleware.errors import ConfigurationError
-from moesif_middleware.models import Event, EventRequest, EventResponse
+from moesif_middleware.models import Action, Event, EventRequest, EventResponse
 from moesif_middleware.sansio import bodies, jsontext
 from moesif_middleware.sansio.events import encode, finish
 from moesif_middleware.sansio.masking import RULES, Masked, compile_masking
@@ -484,6 +484,27 @@ def test_the_report_says_where_and_by_which_rule() -> None:
         ("metadata.dsn", "dsn"),
         ("session_token", "bearer"),
     ]
+
+
+def test_an_action_is_masked_too() -> None:
+    """What an application tracks loses its secrets in a copy; ids and the action's name stay."""
+    action = Action(
+        "Paid pin=1",
+        request={"uri": "https://x.example/?token=a&n=1", "ip_address": "1.2.3.4"},
+        user_id="a=b",
+        session_token="Bearer abc123",
+        metadata={"pin": 1, "amount": 2},
+    )
+    masked = MASKER.action(action)
+    assert masked.to_wire() == {
+        "action_name": "Paid pin=1",
+        "request": {"uri": "https://x.example/?token=[REDACTED:token]&n=1", "ip_address": "1.2.3.4"},
+        "user_id": "a=b",
+        "session_token": "[REDACTED:bearer]",
+        "metadata": {"pin": "[REDACTED:pin]", "amount": 2},
+    }
+    assert action.metadata == {"pin": 1, "amount": 2}
+    assert MASKER.action(Action("Signed Up")).to_wire() == {"action_name": "Signed Up"}
 
 
 def test_ids_stay() -> None:
