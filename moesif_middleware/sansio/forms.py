@@ -141,15 +141,11 @@ def _part_value(content_type: str | None, disposition: dict[str, str], content: 
         return file if whole else {**file, "cut": True}
     if not whole:
         return None
-    if content_type is not None and "json" in content_type.lower():
-        try:
-            return jsontext.parse(content)[0]
-        except ValueError:
-            pass  # its sender was wrong: text, as the others
     try:
-        return content.decode("utf-8")
+        text = content.decode("utf-8")
     except UnicodeDecodeError:
         return {"type": content_type, "size": len(content)}
+    return jsontext.value_or(content, text) if "json" in (content_type or "").lower() else text
 
 
 def parameters(header: str) -> dict[str, str]:

@@ -71,6 +71,16 @@ def parse(data: bytes) -> tuple[Any, bytes | None]:
     return value, data
 
 
+def value_or(data: bytes, text: str) -> Any:
+    """Return the value of a document, or the text that stands in for one that is no JSON."""
+    if not looks_like_json(data):
+        return text
+    try:
+        return parse(data)[0]
+    except ValueError:
+        return text
+
+
 @cache
 def _shallow() -> Any:
     """Compile what matches JSON text of at most MAX_DEPTH levels, five times faster than a walk over its value."""

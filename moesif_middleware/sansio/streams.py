@@ -27,12 +27,7 @@ def parse_lines(data: bytes, cut: bool) -> list[Any]:
 
 
 def _line(line: bytes) -> Any:
-    if jsontext.looks_like_json(line):
-        try:
-            return jsontext.parse(line)[0]
-        except ValueError:
-            pass  # text between the records, such as a log line
-    return line.decode("utf-8").strip()
+    return jsontext.value_or(line, line.decode("utf-8").strip())
 
 
 def parse_events(data: bytes, cut: bool) -> list[dict[str, Any]]:
@@ -68,12 +63,7 @@ def _event(block: str) -> dict[str, Any]:
 
 
 def _data(text: str) -> Any:
-    if text[:1] not in ("{", "["):
-        return text
-    try:
-        return jsontext.parse(text.encode())[0]
-    except ValueError:
-        return text
+    return jsontext.value_or(text.encode(), text) if text[:1] in ("{", "[") else text
 
 
 PARSERS: dict[str, Callable[[bytes, bool], list[Any]]] = {
