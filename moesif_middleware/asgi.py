@@ -54,10 +54,14 @@ class MoesifMiddleware:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
             seen = scope.get(_SEEN, ())
-            if moesif.settings.application_id in seen:
+            application_id = moesif.settings.application_id
+            if application_id in seen:
+                await self.app(scope, receive, send)
+                return
+            scope[_SEEN] = (*seen, application_id)
+            if moesif.passes():
                 await self.app(scope, receive, send)
             else:
-                scope[_SEEN] = (*seen, moesif.settings.application_id)
                 await self._serve(scope, receive, send, current.get() if seen else None)
         elif scope["type"] == "lifespan":
             await self.app(scope, receive, self._at_lifespan(send))
@@ -162,23 +166,24 @@ class _Call:
                 if kept is not None:
                     kept.feed(body)
 
-    async def send(self, message: Message) -> None:
-        """Pass a message on to the server, and keep a bounded copy of its body."""
+    def send(self, message: Message) -> Awaitable[None]:
+        """Pass a message on to the server, and keep a bounded copy of its body.
+
+        No coroutine of its own for the middle of a stream: what the server's send returns is handed on.
+        """
         kind = message["type"]
         if kind == "http.response.body":
-            exchange = self.exchange
-            body = message.get("body")
-            if body and exchange.response_body is not None:
-                exchange.response_body.feed(body)
-            await self._send(message)
-            if not message.get("more_body"):
-                await self.finish()
-        elif kind == "http.response.start":
-            await self._send(self._noted(message))
-        else:
-            await self._send(message)
-            if kind == "http.response.pathsend":
-                await self.finish()
+            kept = self.exchange.response_body
+            if kept is not None:
+                kept.feed(message.get("body"))
+            return self._send(message) if message.get("more_body") else self._send_last(message)
+        if kind == "http.response.start":
+            return self._send(self._noted(message))
+        return self._send_last(message) if kind == "http.response.pathsend" else self._send(message)
+
+    async def _send_last(self, message: Message) -> None:
+        await self._send(message)
+        await self.finish()
 
     def _noted(self, message: Message) -> Message:
         """Return the message that starts the response, with our headers; as it is when we cannot make sense of it."""

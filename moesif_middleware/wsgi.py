@@ -49,6 +49,8 @@ class MoesifMiddleware:
         if not moesif.enabled or moesif.settings.application_id in seen:
             return self.app(environ, start_response)
         environ[_SEEN] = (*seen, moesif.settings.application_id)
+        if moesif.passes():
+            return self.app(environ, start_response)
         try:
             call = _Call(moesif, environ, start_response)
             call.exchange.outer = current.get() if seen else None

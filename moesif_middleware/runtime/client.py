@@ -151,6 +151,15 @@ class Moesif:
             self.flush()
             self.worker.sink, self.feed, self._fixed, self.enabled = saved
 
+    def passes(self) -> bool:
+        """Return whether this request needs no look at all, and count it if so: nobody's events are kept."""
+        if self._pid != os.getpid():
+            self.forget()
+        if not self.snapshot.silent or (self.feed is not None and not self.feed.started):
+            return False
+        self.ledger.capture("sampled_out")
+        return True
+
     def begin(self, head: RequestHead) -> Exchange:
         """Return the exchange for a request that starts now."""
         if self._pid != os.getpid():
@@ -196,7 +205,8 @@ class Moesif:
         if snapshot.idle:
             return ALLOW
         try:
-            self.identify_defaults(exchange)
+            if snapshot.identifies:
+                self.identify_defaults(exchange)
             subject = self.subject(exchange, with_body=self.reads_body)
             decision = self._govern(snapshot, subject, exchange)
             rate = snapshot.sampling.rate_before(subject, exchange.user_id, exchange.company_id)

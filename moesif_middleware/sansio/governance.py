@@ -214,9 +214,18 @@ class Snapshot:
     rules: Ruleset = field(default_factory=Ruleset)
     idle: bool = field(init=False, default=True)
     """Whether nothing is to be decided: no rule is loaded, and every event is kept."""
+    silent: bool = field(init=False, default=False)
+    """Whether no request needs a look: no rule is loaded, and no event of anybody is kept."""
+    identifies: bool = field(init=False, default=False)
+    """Whether it matters to a decision who the user and the company are."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "idle", not self.rules.rules and self.config.sampling.trivial)
+        rules, sampling = self.rules, self.config.sampling
+        entities = bool(sampling.users or sampling.companies)
+        constant = not entities and not sampling.regex
+        object.__setattr__(self, "idle", not rules.rules and sampling.trivial)
+        object.__setattr__(self, "silent", not rules.rules and constant and sampling.sample_rate == 0)
+        object.__setattr__(self, "identifies", bool(entities or rules.users.rules or rules.companies.rules))
 
     @property
     def sampling(self) -> Sampling:
