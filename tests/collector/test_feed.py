@@ -65,7 +65,10 @@ def test_a_new_rule_is_served_at_once_and_changes_its_tag(running: Running) -> N
     assert answer.headers[RULES_TAG] != before[1]
     assert running.collector.get("/v1/rules").json() == [made]
     running.management.delete(f"/v1/~/governance/rules/{made['_id']}")
-    assert _tags(running) == before
+    after = _tags(running)
+    # A client that remembers two tags would not fetch again if the tag of before came back.
+    assert after[0] == before[0]
+    assert after[1] not in {before[1], answer.headers[RULES_TAG]}
 
 
 def test_rules_are_served_by_priority_then_age(running: Running) -> None:
@@ -91,7 +94,7 @@ def test_config_is_replaced_and_merged(running: Running) -> None:
     after = _tags(running)
     assert (after[0] != before[0], after[1] == before[1]) == (True, True)
     running.management.put("/api/v1/config", json={})
-    assert _tags(running) == before
+    assert _tags(running)[0] not in {before[0], after[0]}
 
 
 def test_config_of_one_application_is_not_another_s(running: Running) -> None:
