@@ -570,6 +570,12 @@ def _close_all() -> None:
         handle.close()
 
 
+def _close_unless_serving() -> None:
+    """Close when the main thread ends, unless other threads keep the process, and perhaps a server, going."""
+    if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
+        _close_all()
+
+
 def _forget_all() -> None:
     global _shared_lock  # the parent may have held it at the fork
     _shared_lock = threading.Lock()
@@ -580,7 +586,7 @@ def _forget_all() -> None:
 # Threading's own hook runs before the interpreter refuses new threads and sockets, and it is the only one that some
 # servers reach; atexit is the public one. close() does its work once.
 if hasattr(threading, "_register_atexit"):
-    threading._register_atexit(_close_all)  # noqa: SLF001  # no public door to this moment
+    threading._register_atexit(_close_unless_serving)  # noqa: SLF001  # no public door to this moment
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)

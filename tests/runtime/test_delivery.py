@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -331,6 +333,23 @@ def test_where_no_thread_can_start_close_delivers_by_itself(monkeypatch: pytest.
     submit(moesif, 3)
     moesif.close(2)
     assert len(sink.events) == 3
+
+
+def test_a_server_in_a_thread_outlives_the_main_thread(server: FaultServer) -> None:
+    """Events that a non-daemon thread captures after the main thread ended are delivered at the process's end."""
+    code = f"""
+import threading, time
+from moesif_middleware import Moesif
+from tests.runtime.test_delivery import exchange
+moesif = Moesif(application_id="test-app", base_uri="{server.url}")
+def serve():
+    time.sleep(0.3)
+    moesif.submit(exchange())
+threading.Thread(target=serve).start()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    assert done.stderr == ""
+    assert len(server.stored) == 1
 
 
 def test_the_sum_holds_at_every_moment_under_many_threads(server: FaultServer, make: Callable[..., Moesif]) -> None:
