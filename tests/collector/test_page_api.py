@@ -472,3 +472,27 @@ def test_a_decision_is_explained_rule_by_rule(served: Served) -> None:
     assert (
         served.client.post("/_page/api/trial", content=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
     )
+
+
+SAID = '50 % of "kiwis" \\ Straße, 5\u212a, _x_ and \n more'
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("50 %", True),
+        ("5k", True),
+        ("KIWIS", True),
+        ('of \\"kiwis\\" \\\\ str', True),
+        ("_x_", True),
+        ("STRAẞE", True),
+        ("axa", False),
+        ("50 _", False),
+        ("\n MORE", True),
+    ],
+)
+def test_text_in_a_body_is_found_whatever_its_case_and_characters(served: Served, text: str, found: bool) -> None:
+    app = served.apps[23]
+    sent = event(transaction_id=f"{app}-said", response={"body": {"a": [SAID]}, "transfer_encoding": "json"})
+    served.send(app, sent)
+    assert ids(served.page("events", app=app, q=f'body:"{text}"')) == ([sent["transaction_id"]] if found else [])

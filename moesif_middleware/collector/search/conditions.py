@@ -15,6 +15,9 @@ from .leaves import number_text
 from .nodes import NOTHING, Between, Bound, Equals, Matches, Node, Operand, Operator, Wild, all_of, any_of
 from .times import Span, parse_time
 
+# Printable ASCII that JSON does not escape, without k and s: RE2 takes the Kelvin sign for a k and the long s for an s.
+_PLAIN: Final = re.compile(r"[ !#-JL-RT-\[\]-jl-rt-~]+")
+
 MAX_PATTERN: Final = 1_000
 
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
@@ -137,6 +140,12 @@ def glob_parts(pattern: str) -> tuple[str | Wild, ...]:
 def glob_text(parts: tuple[str | Wild, ...]) -> str:
     """Return the part of an RE2 pattern that means the same as the parts of a Glob."""
     return "".join(quote(part) if isinstance(part, str) else ".*" if part.many else "." for part in parts)
+
+
+def needle_of(parts: tuple[str | Wild, ...]) -> str:
+    """Return the longest text that a document with a match of a Glob holds as it stands, whatever its case."""
+    runs = (run for part in parts if isinstance(part, str) for run in _PLAIN.findall(part))
+    return max(runs, key=len, default="")
 
 
 def checked_pattern(pattern: str, path: str) -> None:

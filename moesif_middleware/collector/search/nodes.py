@@ -99,10 +99,14 @@ class Wild:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """A text value contains a match of an RE2 pattern."""
+    """A text value contains a match of an RE2 pattern.
+
+    ``needle`` is text that the document of every such value holds, upper and lower case of ASCII being the same.
+    """
 
     field: Field
     pattern: str
+    needle: str = ""
 
 
 Node = Always | And | Or | Not | Exists | Equals | Between | Glob | Matches

@@ -19,6 +19,7 @@ from .conditions import (
     glob_text,
     match_phrase,
     match_words,
+    needle_of,
     needs_text,
     operand_of,
     quote,
@@ -251,7 +252,7 @@ def _wildcard(value: object, path: str, context: Context) -> Node:
     needs_text(field, place)
     parts = glob_parts(text(wanted, place))
     if _without_case(options, path):
-        return Matches(field, f"(?is)^{glob_text(parts)}$")
+        return Matches(field, f"(?is)^{glob_text(parts)}$", needle_of(parts))
     return Glob(field, parts)
 
 

@@ -6,6 +6,7 @@ an array stands in the path (or a header name must be found without case) the fu
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
@@ -114,6 +115,11 @@ class SQLiteStatement:
         if path is None:
             return walk
         return f"({test(self._json_value(path))} OR (({self._arrays(field)}) AND {walk}))"
+
+    def mentions(self, text: str) -> str:
+        """Return the condition that the document, as JSON text, contains a text of ASCII in upper or lower case."""
+        pattern = re.sub(r"([%_!])", r"!\1", text)
+        return f"{self._document()} LIKE {self.bind(f'%{pattern}%')} ESCAPE '!'"
 
     def exists(self, field: Field) -> str:
         """Return the condition that there is a value at a path of the document or below it."""

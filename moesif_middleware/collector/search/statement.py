@@ -122,6 +122,10 @@ class Statement(Protocol):
         """Return the condition that any value at a path of the document passes the test."""
         ...
 
+    def mentions(self, text: str) -> str:
+        """Return the condition that the document, as JSON text, contains a text of ASCII in upper or lower case."""
+        ...
+
     def exists(self, field: Field) -> str:
         """Return the condition that there is a value at a path of the document or below it."""
         ...
@@ -209,6 +213,10 @@ def condition(node: Node, statement: Statement) -> str:
             if column is None:
                 return statement.exists(node.field)
             return f"{statement.column(column.name)} IS NOT NULL" if column.nullable else TRUE
+        case Matches() if node.needle and node.field.column is None:
+            # Reading every document's values takes longest: only those that can have one are read.
+            found = _any_value(node.field, lambda value: value.matches(node.pattern), statement)
+            return f"({statement.mentions(node.needle)} AND {found})"
         case _:
             return _any_value(node.field, lambda value: _test(node, value), statement)
 
