@@ -18,6 +18,7 @@ from .runtime.client import Moesif
 from .runtime.current import current
 from .sansio.exchange import Exchange, ScopeHead
 from .sansio.governance import ALLOW, Allow, Block
+from .sansio.route import Templates
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -46,6 +47,7 @@ class MoesifMiddleware:
     def __init__(self, app: ASGIApp, moesif: Moesif | None = None, **settings: Any) -> None:  # type: ignore[misc]
         self.app = app
         self.moesif = moesif if moesif is not None else Moesif.shared(**settings)
+        self._templates = Templates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -70,7 +72,7 @@ class MoesifMiddleware:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, outer: Exchange | None) -> None:
         try:
-            call = _Call(self.moesif, scope, receive, send)
+            call = _Call(self.moesif, scope, receive, send, self.app, self._templates)
             call.exchange.outer = outer
         except Exception as error:
             # A request that cannot even be looked at still belongs to the application.
@@ -110,14 +112,22 @@ class MoesifMiddleware:
 class _Call:
     """One request on its way: what the application receives and sends passes through here untouched."""
 
-    __slots__ = ("_ahead", "_done", "_headers", "_moesif", "_receive", "_scope", "_send", "exchange", "watches")
+    __slots__ = (
+        "_ahead", "_app", "_done", "_headers", "_moesif", "_receive", "_scope", "_send", "_templates", "exchange",
+        "watches",
+    )  # fmt: skip
 
-    def __init__(self, moesif: Moesif, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, moesif: Moesif, scope: Scope, receive: Receive, send: Send, app: ASGIApp, templates: Templates
+    ) -> None:
         headers = scope.get("headers")
         if type(headers) is not list:
             # May be a tuple, absent, or an iterator that can be read once.
             headers = scope["headers"] = list(headers or ())
         self._moesif, self._scope, self._receive, self._send = moesif, scope, receive, send
+        # The outermost that is known: a mounted application puts itself into the scope later.
+        self._app = scope.get("router") or scope.get("app") or app
+        self._templates = templates
         self.exchange: Exchange = moesif.begin(ScopeHead(scope, headers))
         self._headers: tuple[tuple[bytes, bytes], ...] = ()
         """Headers that are set on the response."""
@@ -266,9 +276,10 @@ class _Call:
 
     def _submit(self) -> None:
         self._done = True
-        exchange, route = self.exchange, self._scope.get("route")
-        exchange.route = getattr(route, "path", None)
-        self._moesif.submit(exchange)
+        self._moesif.submit(self.exchange, self._route)
+
+    def _route(self) -> str | None:
+        return self._templates.find(self._scope, self._app)
 
 
 def _raw(headers: Iterable[tuple[str, str]]) -> tuple[tuple[bytes, bytes], ...]:

@@ -8,8 +8,7 @@ comes.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextvars import Token
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any
@@ -19,8 +18,10 @@ from werkzeug.wrappers import Request
 from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import current
+from .runtime.streams import Chunks, Input, SizedChunks
 from .sansio.exchange import EnvironHead, Exchange
 from .sansio.governance import ALLOW, Block
+from .sansio.route import environ_route
 
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -45,7 +46,8 @@ class MoesifMiddleware:
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         moesif = self.moesif
-        seen = environ.get(_SEEN, ())
+        # The second is where a bridge from ASGI puts the scope that another middleware may have marked.
+        seen = environ.get(_SEEN) or environ.get("asgi.scope", {}).get(_SEEN, ())
         if not moesif.enabled or moesif.settings.application_id in seen:
             return self.app(environ, start_response)
         environ[_SEEN] = (*seen, moesif.settings.application_id)
@@ -97,8 +99,9 @@ class _Call:
         if moesif.hooks_before:
             request = Request(environ, populate_request=False, shallow=True)
             hooks.run(hooks.before(moesif.hooks, exchange, request, moesif.failed))
-        if moesif.reads_body:
-            self._read_ahead()
+        if moesif.reads_body and _may_have_body(environ):
+            length = environ.get("CONTENT_LENGTH") or ""
+            environ["wsgi.input"] = Input.read_ahead(environ["wsgi.input"], exchange, moesif, length)
         decision = moesif.decide(exchange)
         wanted = exchange.keep and not exchange.skipped
         if wanted:
@@ -109,7 +112,7 @@ class _Call:
             return decision
         self.watches = wanted or bool(self._headers)
         if wanted and exchange.request_body is None and _may_have_body(environ):
-            environ["wsgi.input"] = _Input(environ["wsgi.input"], exchange, moesif)
+            environ["wsgi.input"] = Input(environ["wsgi.input"], exchange, moesif)
         if self.watches:
             self._watch_files()
         return None
@@ -125,24 +128,6 @@ class _Call:
             return self._file
 
         self._environ["wsgi.file_wrapper"] = file_wrapper
-
-    def _read_ahead(self) -> None:
-        """Read the body up to the capture limit, for a rule that reads it; the application gets every byte of it."""
-        environ, exchange, moesif = self._environ, self.exchange, self._moesif
-        if not _may_have_body(environ):
-            return
-        stream = environ["wsgi.input"]
-        length = environ.get("CONTENT_LENGTH") or ""
-        most = min(int(length), moesif.body_limit) if length.isdigit() else moesif.body_limit
-        pieces: list[bytes] = []
-        while most > 0 and (piece := stream.read(most)):
-            pieces.append(piece)
-            most -= len(piece)
-        kept = moesif.request_buffer(exchange)
-        for piece in pieces:
-            if kept is not None:
-                kept.feed(piece)
-        environ["wsgi.input"] = _Input(stream, exchange, moesif, b"".join(pieces))
 
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
@@ -193,7 +178,7 @@ class _Call:
         if result is self._file is not None or (isinstance(wrapper, type) and isinstance(result, wrapper)):
             self.finish()
             return result
-        return _SizedChunks(result, self) if hasattr(result, "__len__") else _Chunks(result, self)
+        return SizedChunks(result, self) if hasattr(result, "__len__") else Chunks(result, self)
 
     def _keep(self, chunks: Iterable[bytes]) -> None:
         kept = self.exchange.response_body
@@ -217,122 +202,12 @@ class _Call:
         if moesif.hooks_after and exchange.keep and not exchange.skipped:
             request = Request(self._environ, populate_request=False, shallow=True)
             hooks.run(hooks.after(moesif.hooks, exchange, request, moesif.view(exchange), moesif.failed))
-        moesif.submit(exchange)
+        moesif.submit(exchange, self._route)
         if moesif.settings.flush_each_request:
             moesif.flush()
 
-
-class _Chunks:
-    """The application's iterable, looked at as the server walks through it."""
-
-    __slots__ = ("_call", "_iterator", "_result", "_token")
-
-    def __init__(self, result: Iterable[bytes], call: _Call) -> None:
-        self._result, self._call = result, call
-        self._iterator: Iterator[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        call = self._call
-        # A generator runs here, not where it was made: what it says with identify() belongs to this request.
-        token: Token[Exchange | None] = current.set(call.exchange)
-        try:
-            if self._iterator is None:
-                self._iterator = iter(self._result)
-            chunk = next(self._iterator)
-        except StopIteration:
-            call.finish()
-            raise
-        except BaseException as error:
-            call.raised(error)
-            raise
-        finally:
-            current.reset(token)
-        kept = call.exchange.response_body
-        if kept is not None:
-            kept.feed(chunk)
-        return chunk
-
-    def close(self) -> None:
-        """Close what the application returned, as PEP 3333 asks, and submit: the end, or a client that has gone."""
-        try:
-            close = getattr(self._result, "close", None)
-            if close is not None:
-                close()
-        except BaseException as error:
-            self._call.raised(error)
-            raise
-        finally:
-            self._call.finish()
-
-
-class _SizedChunks(_Chunks):
-    """The same for an iterable that has a length, from which servers infer Content-Length."""
-
-    __slots__ = ()
-
-    def __len__(self) -> int:
-        return len(self._result)  # type: ignore[arg-type]  # made only for those that have one
-
-
-class _Input:
-    """``wsgi.input``, looked at as the application reads it; what was read ahead comes first."""
-
-    def __init__(self, stream: Any, exchange: Exchange, moesif: Moesif, ahead: bytes = b"") -> None:
-        self._stream, self._exchange, self._moesif = stream, exchange, moesif
-        self._ahead = ahead
-
-    def _saw(self, data: bytes) -> bytes:
-        if data:
-            kept = self._exchange.request_body or self._moesif.request_buffer(self._exchange)
-            if kept is not None:
-                kept.feed(data)
-        return data
-
-    def read(self, size: int | None = -1) -> bytes:
-        """Read up to ``size`` bytes; all of them when it is negative or None."""
-        ahead = self._ahead
-        if not ahead:
-            return self._saw(self._stream.read() if size is None or size < 0 else self._stream.read(size))
-        if size is None or size < 0:
-            self._ahead = b""
-            return ahead + self._saw(self._stream.read())
-        self._ahead = ahead[size:]
-        return ahead[:size]
-
-    def readline(self, size: int | None = -1) -> bytes:
-        """Read a line, at most ``size`` bytes of it when that is not negative."""
-        bounded = size is not None and size >= 0
-        ahead = self._ahead
-        if not ahead:
-            return self._saw(self._stream.readline(size) if bounded else self._stream.readline())
-        end = ahead.find(b"\n") + 1 or len(ahead)
-        if bounded:
-            end = min(end, size or 0)
-        line, self._ahead = ahead[:end], ahead[end:]
-        if line.endswith(b"\n") or self._ahead or (bounded and len(line) == size):
-            return line
-        return line + self.readline((size or 0) - len(line) if bounded else -1)
-
-    def readlines(self, hint: int | None = -1) -> list[bytes]:
-        """Read the lines, about ``hint`` bytes of them when that is positive."""
-        lines: list[bytes] = []
-        size = 0
-        while line := self.readline():
-            lines.append(line)
-            size += len(line)
-            if hint is not None and 0 < hint <= size:
-                break
-        return lines
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self.readline, b"")
-
-    def __getattr__(self, name: str) -> Any:
-        # Servers and frameworks know further methods of their own streams; only the four of PEP 3333 are looked at.
-        return getattr(self._stream, name)
+    def _route(self) -> str | None:
+        return environ_route(self._environ)
 
 
 def _may_have_body(environ: Environ) -> bool:

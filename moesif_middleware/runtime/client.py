@@ -281,8 +281,11 @@ class Moesif:
         text = f"{number:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
-    def submit(self, exchange: Exchange) -> None:
-        """Take a finished exchange: count it, and queue it unless it is skipped or sampled out. Never raises."""
+    def submit(self, exchange: Exchange, route: Callable[[], str | None] | None = None) -> None:
+        """Take a finished exchange: count it, and queue it unless it is skipped or sampled out. Never raises.
+
+        ``route`` finds the route template; it is asked only for an exchange that is queued.
+        """
         try:
             exchange.ended = exchange.ended or time.time()
             exchange.outer = None
@@ -291,10 +294,18 @@ class Moesif:
             elif not self._wanted(exchange):
                 self.ledger.capture("sampled_out")
             else:
+                if route is not None and exchange.route is None:
+                    self._find_route(exchange, route)
                 self.worker.put("events", exchange, exchange.cost, priority(exchange))
         except Exception as error:  # an error of ours must not reach the application
             self.failed("submit", error)
             self.ledger.capture("dropped", "internal_error")
+
+    def _find_route(self, exchange: Exchange, route: Callable[[], str | None]) -> None:
+        try:
+            exchange.route = route()
+        except Exception as error:  # what a framework leaves behind may be anything
+            self.failed("route", error)
 
     def _wanted(self, exchange: Exchange) -> bool:
         """Return whether the event is kept, or may be: the worker decides where a condition reads the body."""

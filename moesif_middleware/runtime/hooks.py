@@ -27,6 +27,8 @@ class ResponseView:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     """What was kept of it; at most the capture limit."""
+    original: Any = None
+    """The framework's own response, where the adapter has one."""
 
 
 def as_id(value: Any) -> str | None:

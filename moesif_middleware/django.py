@@ -1,0 +1,400 @@
+"""The Django middleware, sync and async: ``MIDDLEWARE = ["moesif_middleware.django.MoesifMiddleware", ...]``.
+
+``settings.MOESIF_MIDDLEWARE`` holds the settings, in capitals. The rules are asked before the view; a request's body
+is copied as the view reads it, so that ``request.body``, ``request.read()`` and upload handlers are Django's own; a
+stream is looked at chunk by chunk, and a file response is handed on as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ClassVar
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.apps import AppConfig
+from django.conf import settings as django_settings
+from django.core import checks
+from django.core.signals import got_request_exception, setting_changed
+from django.http import FileResponse, HttpResponse
+from django.utils.functional import LazyObject, empty
+
+from .errors import ConfigurationError
+from .runtime import hooks
+from .runtime.client import Moesif
+from .runtime.current import current
+from .runtime.streams import AsyncChunks, Chunks, Input
+from .sansio.exchange import EnvironHead, Exchange, ScopeHead
+from .sansio.governance import ALLOW, Block
+from .sansio.route import django_route
+from .settings import Settings
+
+_log = logging.getLogger(__name__)
+
+SETTING = "MOESIF_MIDDLEWARE"
+_SEEN = "moesif_middleware.applications"
+"""The key, in the environ or scope, of the application ids whose middleware this request has passed."""
+_TRANSACTION = "X-Moesif-Transaction-Id"
+
+_handles: dict[type[MoesifMiddleware], Moesif] = {}
+_handles_lock = threading.Lock()
+
+
+def moesif() -> Moesif:
+    """Return the handle that ``settings.MOESIF_MIDDLEWARE`` asks for: for update_user(), flush() and stats()."""
+    return MoesifMiddleware.handle()
+
+
+class MoesifMiddleware:
+    """Captures, governs and samples what passes.
+
+    Stand it first to see what all other middlewares do, or right below AuthenticationMiddleware when rules are about
+    users that only Django's session knows.
+    """
+
+    sync_capable: ClassVar[bool] = True
+    async_capable: ClassVar[bool] = True
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self.get_response = get_response
+        self._is_async: bool = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    @staticmethod
+    def open(value: object) -> Moesif:
+        """Return the handle for what ``settings.MOESIF_MIDDLEWARE`` holds: a mapping, Settings, or a Moesif."""
+        if isinstance(value, Moesif):
+            return value
+        if value is None or isinstance(value, Mapping | Settings):
+            return Moesif.shared(value)
+        made = Moesif(enabled=False)
+        made.problem = f"{SETTING}: must be a dictionary, not {type(value).__name__}"
+        _log.error("moesif-middleware is off, the application runs without it: %s", made.problem)
+        return made
+
+    @classmethod
+    def handle(cls) -> Moesif:
+        """Return the handle for the settings as they are now; it is a new one once they were overridden."""
+        found = _handles.get(cls)
+        if found is None:
+            with _handles_lock:
+                found = _handles.get(cls) or cls.open(getattr(django_settings, SETTING, None))
+                _handles[cls] = found
+        return found
+
+    def __call__(self, request: Any) -> Any:
+        """Serve one request; in an asynchronous chain the answer is a coroutine."""
+        call = _begin(self.handle(), request, self._is_async)
+        if self._is_async:
+            return self._serve_async(request, call)
+        if call is None:
+            return _seen_inside(request, self.get_response(request))
+        token = current.set(call.exchange)
+        try:
+            hooks.run(call.admit())
+            response = call.blocked(call.block) if call.block is not None else self.get_response(request)
+            hooks.run(call.leave(response))
+        except BaseException as error:
+            call.raised(error)
+            raise
+        finally:
+            current.reset(token)
+        return response
+
+    async def _serve_async(self, request: Any, call: _Call | None) -> Any:
+        if call is None:
+            return _seen_inside(request, await self.get_response(request))
+        token = current.set(call.exchange)
+        try:
+            await hooks.arun(call.admit())
+            response = call.blocked(call.block) if call.block is not None else await self.get_response(request)
+            await hooks.arun(call.leave(response))
+        except BaseException as error:
+            call.raised(error)
+            raise
+        finally:
+            current.reset(token)
+        return response
+
+
+def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
+    """Return the call to watch, None when the handle is off or another middleware watches this request already."""
+    if not handle.enabled:
+        return None
+    try:
+        carrier = getattr(request, "scope", None)
+        if carrier is None:
+            carrier = request.META
+        seen = carrier.get(_SEEN, ())
+        if handle.settings.application_id in seen:
+            return None
+        carrier[_SEEN] = (*seen, handle.settings.application_id)
+        call = _Call(handle, request, is_async)
+        call.exchange.outer = current.get() if seen else None
+    except Exception as error:
+        # A request that cannot even be looked at still belongs to the application.
+        handle.failed("begin", error)
+        return None
+    return call
+
+
+def _seen_inside(request: Any, response: Any) -> Any:
+    """Tell the middleware outside, which watches this request, what only Django knows of it."""
+    exchange = current.get()
+    if exchange is not None:
+        exchange.route = exchange.route or _route(request)
+        user = _loaded_user(request)
+        if exchange.user_id is None and user is not None:
+            exchange.user_id = _username(user)
+    return response
+
+
+def _head(request: Any) -> EnvironHead | ScopeHead:
+    scope = getattr(request, "scope", None)
+    if scope is None:
+        return EnvironHead(request.META)
+    headers = scope.get("headers")
+    return ScopeHead(scope, headers if type(headers) is list else list(headers or ()))
+
+
+class _Call:
+    """One request on its way."""
+
+    __slots__ = ("_done", "_headers", "_is_async", "_moesif", "_request", "_response", "block", "exchange")
+
+    def __init__(self, handle: Moesif, request: Any, is_async: bool) -> None:
+        self._moesif, self._request, self._is_async = handle, request, is_async
+        self.exchange: Exchange = handle.begin(_head(request))
+        self.block: Block | None = None
+        self._headers: tuple[tuple[str, str], ...] = ()
+        """Headers that are set on the response."""
+        self._response: Any = None
+        self._done = False
+
+    def admit(self) -> hooks.Steps:
+        """Identify and decide, before the view."""
+        moesif, exchange, request = self._moesif, self.exchange, self._request
+        if moesif.hooks_before:
+            yield from hooks.before(moesif.hooks, exchange, request, moesif.failed)
+        if not moesif.snapshot.idle:
+            yield from self._identify(load=True)
+        stream = getattr(request, "_stream", None)
+        if moesif.reads_body and stream is not None:
+            length = request.META.get("CONTENT_LENGTH") or ""
+            # Not request.body, which refuses large ones, and after which nobody can read() or stream an upload.
+            request._stream = stream = Input.read_ahead(stream, exchange, moesif, length)  # noqa: SLF001
+        decision = moesif.decide(exchange)
+        wanted = exchange.keep and not exchange.skipped
+        if wanted:
+            moesif.correlate(exchange)
+        if decision is not ALLOW:
+            self._headers = tuple(decision.headers)
+        if isinstance(decision, Block):
+            self.block = decision
+        elif wanted and stream is not None and exchange.request_body is None:
+            request._stream = Input(stream, exchange, moesif)  # noqa: SLF001  # as above
+
+    def blocked(self, block: Block) -> Any:
+        """Return the answer in the view's place."""
+        body = b"" if self.exchange.head.verb == "HEAD" else block.body
+        response = HttpResponse(body, status=block.status)
+        # The rule's own Content-Type, or none: Django's default would say that it is HTML.
+        del response.headers["Content-Type"]
+        response.headers["Content-Length"] = str(len(block.body))
+        return response
+
+    def leave(self, response: Any) -> hooks.Steps:
+        """Look at the response, and submit unless it is a stream, which is submitted when it ends."""
+        self._response = response
+        try:
+            if self._respond(response):
+                return
+        except Exception as error:
+            # What is wrong with it is for Django to say.
+            self._moesif.failed("response", error)
+        yield from self._finish()
+
+    def _respond(self, response: Any) -> bool:
+        """Set our headers, note the response's own and keep its body; return whether the body is still to come."""
+        exchange = self.exchange
+        for name, value in self._headers:
+            response.headers[name] = value
+        if exchange.transaction_header:
+            response.headers[_TRANSACTION] = exchange.transaction_header
+        exchange.status = response.status_code
+        exchange.response_headers = [
+            *response.headers.items(),
+            *(("Set-Cookie", morsel.OutputString()) for morsel in response.cookies.values()),
+        ]
+        kept = self._moesif.response_buffer(exchange)
+        if not response.streaming:
+            if kept is not None and getattr(response, "is_rendered", True):
+                kept.feed(response.content)
+            return False
+        if isinstance(response, FileResponse) or not exchange.keep or exchange.skipped:
+            # A file goes out by the server's own means, such as sendfile; nobody reads it here.
+            return False
+        chunks = response.streaming_content
+        response.streaming_content = AsyncChunks(chunks, self) if response.is_async else Chunks(chunks, self)
+        return True
+
+    def _identify(self, *, load: bool) -> hooks.Steps:
+        """Fill in Django's user and session where nothing else has said whose the request is."""
+        exchange, moesif = self.exchange, self._moesif
+        try:
+            if exchange.user_id is None:
+                user = _loaded_user(self._request)
+                if user is None and load:
+                    user = yield from self._load_user()
+                exchange.user_id = _username(user)
+            if exchange.session_token is None and moesif.hooks.get_session_token is None:
+                session = getattr(self._request, "session", None)
+                exchange.session_token = hooks.as_id(getattr(session, "session_key", None))
+        except Exception as error:  # such as a database that is down
+            moesif.failed("user", error)
+
+    def _load_user(self) -> Any:
+        """Return the session's user, who is looked up when there is a session; never by a blocking call in async."""
+        request = self._request
+        if django_settings.SESSION_COOKIE_NAME not in request.COOKIES:
+            return None
+        if self._is_async:
+            auser = getattr(request, "auser", None)
+            return None if auser is None else (yield auser())
+        session = getattr(request, "session", None)
+        accessed = getattr(session, "accessed", None)
+        user = getattr(request, "user", None)
+        _username(user)
+        if accessed is False:
+            # Or SessionMiddleware would add Vary: Cookie to the answer of a view that never looked.
+            session.accessed = False  # type: ignore[union-attr]
+        return user
+
+    def raised(self, error: BaseException) -> None:
+        """Note what left Django, and submit. Nothing is awaited: the task may be cancelled."""
+        if isinstance(error, Exception):
+            self.exchange.error = type(error).__name__
+        self._submit()
+
+    def finish(self) -> None:
+        """Submit the exchange, once."""
+        hooks.run(self._finish())
+
+    async def afinish(self) -> None:
+        """Submit the exchange, once."""
+        await hooks.arun(self._finish())
+
+    def _finish(self) -> hooks.Steps:
+        if self._done:
+            return
+        self._done = True
+        moesif, exchange = self._moesif, self.exchange
+        exchange.ended = time.time()
+        if exchange.keep and not exchange.skipped:
+            yield from self._identify(load=not self._is_async)
+            if moesif.hooks_after:
+                view = moesif.view(exchange)
+                view.original = self._response
+                yield from hooks.after(moesif.hooks, exchange, self._request, view, moesif.failed)
+        self._submit()
+        if moesif.settings.flush_each_request:
+            if self._is_async:
+                yield moesif.aflush()
+            else:
+                moesif.flush()
+
+    def _submit(self) -> None:
+        self._done = True
+        self._moesif.submit(self.exchange, lambda: _route(self._request))
+
+
+def _loaded_user(request: Any) -> Any:
+    """Return the user that something has looked up already, None when nothing has: no query is made."""
+    user = getattr(request, "user", None)
+    if isinstance(user, LazyObject) and user._wrapped is empty:  # noqa: SLF001  # the one way to ask without a query
+        return getattr(request, "_acached_user", None)
+    return user
+
+
+def _username(user: Any) -> str | None:
+    get_username = getattr(user, "get_username", None)
+    return hooks.as_id(get_username()) if get_username is not None else None
+
+
+def _route(request: Any) -> str | None:
+    match = getattr(request, "resolver_match", None)
+    return None if match is None else django_route(match.route, request.META.get("SCRIPT_NAME", ""))
+
+
+def _note_exception(**_: Any) -> None:
+    """Note the exception that Django turns into a 500."""
+    error = sys.exc_info()[1]
+    exchange = current.get()
+    while exchange is not None and error is not None:
+        exchange.error = type(error).__name__
+        exchange = exchange.outer
+
+
+def _settings_changed(*, setting: str, **_: Any) -> None:
+    if setting == SETTING:
+        _handles.clear()
+
+
+got_request_exception.connect(_note_exception, dispatch_uid="moesif_middleware")
+setting_changed.connect(_settings_changed, dispatch_uid="moesif_middleware")
+
+
+class MoesifConfig(AppConfig):
+    """The system checks: ``INSTALLED_APPS = [..., "moesif_middleware.django.MoesifConfig"]``."""
+
+    name = "moesif_middleware"
+    label = "moesif_middleware"
+    verbose_name = "Moesif"
+
+
+def check_settings(app_configs: object = None, **_: object) -> list[Any]:  # noqa: ARG001  # Django's signature
+    """Say everything that is wrong with ``settings.MOESIF_MIDDLEWARE``.
+
+    moesif.E001: it is no dictionary. E002: there is no application id. E003: a key is unknown. E004: a value is wrong.
+    W001: the middleware is not in MIDDLEWARE. W002: it is there twice.
+    """
+    value = getattr(django_settings, SETTING, None)
+    return [*_check_value(value), *_check_middleware(list(django_settings.MIDDLEWARE))]
+
+
+checks.register(check_settings, "moesif")
+
+
+def _check_value(value: object) -> Iterable[Any]:
+    if isinstance(value, Moesif | Settings):
+        return
+    if value is not None and not isinstance(value, Mapping):
+        yield checks.Error(f"{SETTING} must be a dictionary, not {type(value).__name__}.", id="moesif.E001")
+        return
+    for key, item in (value or {}).items():
+        try:
+            Settings.load({"application_id": "checked", str(key): item}, {})
+        except ConfigurationError as error:
+            unknown = "is not a setting" in str(error)
+            yield checks.Error(f"{SETTING}: {error}", id="moesif.E003" if unknown else "moesif.E004")
+    if "application_id" not in {str(key).lower() for key in value or {}}:
+        try:
+            Settings.load()
+        except ConfigurationError as error:
+            missing = error.key == "application_id"
+            yield checks.Error(f"{SETTING}: {error}", id="moesif.E002" if missing else "moesif.E004")
+
+
+def _check_middleware(names: list[str]) -> Iterable[Any]:
+    own = f"{MoesifMiddleware.__module__}.{MoesifMiddleware.__qualname__}"
+    count = names.count(own)
+    if not count and not any(name.startswith("moesif_middleware.") for name in names):
+        yield checks.Warning(
+            "The middleware is not in MIDDLEWARE, so that nothing is captured.", hint=f"Add {own!r}.", id="moesif.W001"
+        )
+    elif count > 1:
+        yield checks.Warning("The middleware is in MIDDLEWARE twice.", hint="Once is enough.", id="moesif.W002")

@@ -1,0 +1,195 @@
+"""Streams that are looked at while they pass: what an application reads, and what it answers in pieces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from contextvars import Token
+from typing import Any, Protocol
+
+from ..sansio.exchange import Exchange
+from .client import Moesif
+from .current import current
+
+
+class Call(Protocol):
+    """One request on its way, as an adapter keeps it."""
+
+    exchange: Exchange
+
+    def raised(self, error: BaseException) -> None:
+        """Note what left the application."""
+
+    def finish(self) -> None:
+        """Submit the exchange, once."""
+
+
+class AsyncCall(Call, Protocol):
+    """The same where hooks can be awaited."""
+
+    async def afinish(self) -> None:
+        """Submit the exchange, once."""
+
+
+class Input:
+    """A request's body as a file, looked at as the application reads it; what was read ahead comes first."""
+
+    def __init__(self, stream: Any, exchange: Exchange, moesif: Moesif, ahead: bytes = b"") -> None:
+        self._stream, self._exchange, self._moesif = stream, exchange, moesif
+        self._ahead = ahead
+
+    @classmethod
+    def read_ahead(cls, stream: Any, exchange: Exchange, moesif: Moesif, length: str) -> Input:
+        """Read the body up to the capture limit, for a rule that reads it; the application gets every byte of it.
+
+        ``length`` is the request's Content-Length, which bounds what may be read of a stream that does not end by
+        itself; empty when there is none.
+        """
+        most = min(int(length), moesif.body_limit) if length.isdigit() else moesif.body_limit
+        pieces: list[bytes] = []
+        while most > 0 and (piece := stream.read(most)):
+            pieces.append(piece)
+            most -= len(piece)
+        kept = moesif.request_buffer(exchange)
+        for piece in pieces:
+            if kept is not None:
+                kept.feed(piece)
+        return cls(stream, exchange, moesif, b"".join(pieces))
+
+    def _saw(self, data: bytes) -> bytes:
+        if data:
+            kept = self._exchange.request_body or self._moesif.request_buffer(self._exchange)
+            if kept is not None:
+                kept.feed(data)
+        return data
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to ``size`` bytes; all of them when it is negative or None."""
+        ahead = self._ahead
+        if not ahead:
+            return self._saw(self._stream.read() if size is None or size < 0 else self._stream.read(size))
+        if size is None or size < 0:
+            self._ahead = b""
+            return ahead + self._saw(self._stream.read())
+        self._ahead = ahead[size:]
+        return ahead[:size]
+
+    def readline(self, size: int | None = -1) -> bytes:
+        """Read a line, at most ``size`` bytes of it when that is not negative."""
+        bounded = size is not None and size >= 0
+        ahead = self._ahead
+        if not ahead:
+            return self._saw(self._stream.readline(size) if bounded else self._stream.readline())
+        end = ahead.find(b"\n") + 1 or len(ahead)
+        if bounded:
+            end = min(end, size or 0)
+        line, self._ahead = ahead[:end], ahead[end:]
+        if line.endswith(b"\n") or self._ahead or (bounded and len(line) == size):
+            return line
+        return line + self.readline((size or 0) - len(line) if bounded else -1)
+
+    def readlines(self, hint: int | None = -1) -> list[bytes]:
+        """Read the lines, about ``hint`` bytes of them when that is positive."""
+        lines: list[bytes] = []
+        size = 0
+        while line := self.readline():
+            lines.append(line)
+            size += len(line)
+            if hint is not None and 0 < hint <= size:
+                break
+        return lines
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.readline, b"")
+
+    def __getattr__(self, name: str) -> Any:
+        # Servers and frameworks know further methods of their own streams; only the four of PEP 3333 are looked at.
+        return getattr(self._stream, name)
+
+
+class Chunks:
+    """The application's iterable, looked at as the server walks through it."""
+
+    __slots__ = ("_call", "_iterator", "_result")
+
+    def __init__(self, result: Iterable[bytes], call: Call) -> None:
+        self._result, self._call = result, call
+        self._iterator: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        call = self._call
+        # A generator runs here, not where it was made: what it says with identify() belongs to this request.
+        token: Token[Exchange | None] = current.set(call.exchange)
+        try:
+            if self._iterator is None:
+                self._iterator = iter(self._result)
+            chunk = next(self._iterator)
+        except StopIteration:
+            call.finish()
+            raise
+        except BaseException as error:
+            call.raised(error)
+            raise
+        finally:
+            current.reset(token)
+        kept = call.exchange.response_body
+        if kept is not None:
+            kept.feed(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Close what the application returned, as PEP 3333 asks, and submit: the end, or a client that has gone."""
+        try:
+            close = getattr(self._result, "close", None)
+            if close is not None:
+                close()
+        except BaseException as error:
+            self._call.raised(error)
+            raise
+        finally:
+            self._call.finish()
+
+
+class SizedChunks(Chunks):
+    """The same for an iterable that has a length, from which servers infer Content-Length."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self._result)  # type: ignore[arg-type]  # made only for those that have one
+
+
+class AsyncChunks:
+    """The application's asynchronous iterable, looked at as the server walks through it."""
+
+    __slots__ = ("_call", "_iterator")
+
+    def __init__(self, result: AsyncIterable[bytes], call: AsyncCall) -> None:
+        self._iterator, self._call = aiter(result), call
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        call = self._call
+        token: Token[Exchange | None] = current.set(call.exchange)
+        try:
+            chunk = await anext(self._iterator)
+        except StopAsyncIteration:
+            await call.afinish()
+            raise
+        except BaseException as error:
+            call.raised(error)
+            raise
+        finally:
+            current.reset(token)
+        kept = call.exchange.response_body
+        if kept is not None:
+            kept.feed(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Submit: the response is over, or its client has gone."""
+        self._call.finish()
