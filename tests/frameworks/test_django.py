@@ -1,0 +1,176 @@
+"""The Django middleware: Django's own behaviour is kept, sync and async, and what is recorded is right."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import django
+import pytest
+from django.conf import settings
+
+if not settings.configured:
+    settings.configure(
+        SECRET_KEY="x",
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF=__name__,
+        MIDDLEWARE=["moesif_middleware.django.MoesifMiddleware"],
+        MOESIF_MIDDLEWARE={"APPLICATION_ID": "a"},
+        INSTALLED_APPS=["moesif_middleware.django.MoesifConfig"],
+    )
+    django.setup()
+
+from django.core.checks import run_checks
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.test import AsyncClient, Client, RequestFactory, override_settings
+from django.urls import path
+
+from moesif_middleware.django import MoesifMiddleware
+from moesif_middleware.testing import Recorder, recording
+from moesif_middleware.wsgi import MoesifMiddleware as WsgiMiddleware
+
+BLOCK = (
+    b"""[{"_id": "b", "type": "regex", "block": true, "regex_config": [], "response": {"status": 429, "body": {}}}]"""
+)
+READS_THE_BODY = b"""[{"_id": "r", "type": "regex", "block": false, "response": {"headers": {"X-Rule": "1"}},
+  "regex_config": [{"conditions": [{"path": "request.body.kind", "value": "x"}]}]}]"""
+
+
+def body(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.body)
+
+
+def read(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(b"".join(iter(lambda: request.read(3), b"")))
+
+
+def stream(request: HttpRequest) -> StreamingHttpResponse:
+    return StreamingHttpResponse(iter([b"one", b"two"]))
+
+
+def fail(request: HttpRequest) -> HttpResponse:
+    raise ZeroDivisionError("a message that may hold a secret")
+
+
+def file(request: HttpRequest) -> FileResponse:
+    return FileResponse(Path(__file__).open("rb"))  # closed with the response
+
+
+def upload(request: HttpRequest) -> JsonResponse:
+    return JsonResponse({"size": request.FILES["f"].size})
+
+
+async def body_async(request: HttpRequest, number: int) -> HttpResponse:
+    return HttpResponse(request.body)
+
+
+async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"one"
+        yield b"two"
+
+    return StreamingHttpResponse(chunks())
+
+
+urlpatterns = [
+    path("body/", body), path("read/", read), path("stream/", stream), path("fail/", fail), path("file/", file),
+    path("upload/", upload), path("async/<int:number>/", body_async), path("stream-async/", stream_async),
+]  # fmt: skip
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A handle that records, in the place of the one of the settings."""
+    with recording() as made, override_settings(MOESIF_MIDDLEWARE=made.moesif):
+        yield made
+
+
+@pytest.mark.parametrize("where", ["/body/", "/read/"])
+@pytest.mark.parametrize("rules", [b"[]", READS_THE_BODY])
+def test_the_view_reads_every_byte_however_it_reads(recorder: Recorder, where: str, rules: bytes) -> None:
+    """request.body and request.read(), also after a rule had the body read ahead of the view."""
+    recorder.use(rules=rules)
+    answer = Client().post(where, '{"kind": "x"}', content_type="application/json")
+    assert answer.content == b'{"kind": "x"}'
+    assert answer.has_header("X-Rule") is (rules != b"[]")
+    (event,) = recorder.events
+    assert event["request"]["body"] == {"kind": "x"}
+    assert event["metadata"]["route"] == where
+
+
+def test_an_upload_above_the_capture_limit_arrives_whole(recorder: Recorder) -> None:
+    """Upload handlers are Django's own; the copy ends at the limit."""
+    answer = Client().post("/upload/", {"f": SimpleUploadedFile("f.bin", b"z" * 3_000_000)})
+    assert answer.json() == {"size": 3_000_000}
+    assert recorder.events[0]["metadata"]["request_body_truncated"] > 3_000_000
+
+
+def test_a_stream_is_not_held_back_and_a_file_is_not_touched(recorder: Recorder) -> None:
+    """A stream is submitted when it has ended; a file keeps what a server needs for sendfile."""
+    answer = Client().get("/stream/")
+    assert recorder.moesif.stats()["captured"] == 0
+    assert list(answer.streaming_content) == [b"one", b"two"]
+    assert recorder.moesif.stats()["captured"] == 1
+    # Not by the test client, which puts an iterator of its own around the file.
+    answer = MoesifMiddleware(file)(RequestFactory().get("/file/"))
+    assert answer.file_to_stream is not None
+    answer.close()
+    assert "body" not in recorder.events[1]["response"]
+
+
+def test_an_exception_is_recorded_with_djangos_answer(recorder: Recorder) -> None:
+    """The event has the type of it, never the message."""
+    assert Client(raise_request_exception=False).get("/fail/").status_code == 500
+    (event,) = recorder.events
+    assert (event["response"]["status"], event["metadata"]["exception"]) == (500, "ZeroDivisionError")
+    assert "a message" not in str(event)
+
+
+def test_a_blocked_request_never_reaches_the_view(recorder: Recorder) -> None:
+    """The view would raise; the client gets the rule's answer with its own type."""
+    recorder.use(rules=BLOCK)
+    answer = Client().get("/fail/")
+    assert (answer.status_code, answer.content, answer["Content-Type"]) == (429, b"{}", "application/json")
+    assert recorder.events[0]["blocked_by"] == "b"
+
+
+async def test_an_asynchronous_chain_is_captured(recorder: Recorder) -> None:
+    """Views, streams, failures and blocks in an event loop."""
+    client = AsyncClient(raise_request_exception=False)
+    assert (await client.post("/async/6/", "{}", content_type="application/json")).content == b"{}"
+    answer = await client.get("/stream-async/")
+    assert [chunk async for chunk in answer.streaming_content] == [b"one", b"two"]
+    assert (await client.get("/fail/")).status_code == 500
+    recorder.use(rules=BLOCK)
+    assert (await client.get("/fail/")).status_code == 429
+    found = {(event.get("metadata", {}).get("route"), event["response"]["status"]) for event in recorder.events}
+    assert found == {("/async/<int:number>/", 200), ("/stream-async/", 200), ("/fail/", 500), (None, 429)}
+
+
+def test_inside_the_wsgi_middleware_it_is_one_event_with_djangos_route(recorder: Recorder) -> None:
+    """Wrapped twice is captured once, across adapters."""
+    from django.core.handlers.wsgi import WSGIHandler
+    from werkzeug.test import Client as Caller
+
+    assert Caller(WsgiMiddleware(WSGIHandler(), recorder.moesif)).get("/body/", buffered=True).status_code == 200
+    (event,) = recorder.events
+    assert event["metadata"]["route"] == "/body/"
+
+
+@pytest.mark.parametrize(
+    ("value", "ids"),
+    [
+        ({"APPLICATION_ID": "a"}, []),
+        ([], ["moesif.E001"]),
+        ({}, ["moesif.E002"]),
+        ({"APPLICATION_ID": "a", "BODY_BITES": 1}, ["moesif.E003"]),
+        ({"APPLICATION_ID": "a", "BODY_BYTES": -1, "SKIP": 3}, ["moesif.E004", "moesif.E004"]),
+    ],
+)
+def test_system_checks_say_all_that_is_wrong(value: Any, ids: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each bad key is an error of its own."""
+    monkeypatch.delenv("MOESIF_APPLICATION_ID", raising=False)
+    with override_settings(MOESIF_MIDDLEWARE=value):
+        assert [message.id for message in run_checks(tags=["moesif"])] == ids
