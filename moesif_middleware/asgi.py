@@ -272,7 +272,7 @@ class _Call:
             await hooks.arun(hooks.after(moesif.hooks, exchange, request, response, moesif.failed))
         self._submit()
         if moesif.settings.flush_each_request:
-            await moesif.aflush()
+            await moesif.aflush_request()
 
     def _submit(self) -> None:
         self._done = True

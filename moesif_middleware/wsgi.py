@@ -204,7 +204,7 @@ class _Call:
             hooks.run(hooks.after(moesif.hooks, exchange, request, moesif.view(exchange), moesif.failed))
         moesif.submit(exchange, self._route)
         if moesif.settings.flush_each_request:
-            moesif.flush()
+            moesif.flush_request()
 
     def _route(self) -> str | None:
         return environ_route(self._environ)

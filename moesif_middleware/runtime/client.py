@@ -416,18 +416,35 @@ class Moesif:
 
     async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109  # the same meaning as flush()
         """Deliver everything now without blocking the event loop; as flush()."""
-        left = self.settings.shutdown_timeout if timeout is None else timeout
-        deadline = time.monotonic() + left
+        if self._pid != os.getpid():
+            self.forget()
         self.worker.start()
         self.worker.request_flush()
-        while not self.worker.drained:
-            if time.monotonic() >= deadline:
+        return await self._drained(self.settings.shutdown_timeout if timeout is None else timeout)
+
+    async def _drained(self, timeout: float, *, until_failure: bool = False) -> bool:  # noqa: ASYNC109  # as above
+        worker, failures = self.worker, self.worker.failures
+        deadline = time.monotonic() + timeout
+        while not worker.drained:
+            if time.monotonic() >= deadline or (until_failure and worker.failures != failures):
                 return False
             await anyio.sleep(0.005)
         return True
 
+    def flush_request(self) -> bool:
+        """Deliver what there is at the end of a request (``flush_each_request``); does not insist during an outage."""
+        return self.worker.settle(self.settings.shutdown_timeout)
+
+    async def aflush_request(self) -> bool:
+        """As flush_request(), without blocking the event loop."""
+        worker = self.worker
+        if worker.resigned:
+            return False
+        worker.hurry()
+        return await self._drained(self.settings.shutdown_timeout, until_failure=True)
+
     def close(self, timeout: float | None = None) -> None:
-        """Flush within ``timeout`` seconds (shutdown_timeout), count what is left as dropped, and end. Final."""
+        """Flush within ``timeout`` seconds (shutdown_timeout), spool or count the rest, and end. Final."""
         if self._pid != os.getpid():
             self.forget()
         if self.worker.closed:
@@ -451,7 +468,8 @@ class Moesif:
         """Return the ledger: captured = delivered + queued + spooled + sampled_out + skipped + dropped by reason.
 
         ``updates`` is the same of users, companies, subscriptions and actions; ``errors`` counts contained failures by
-        place; ``collector`` says how the collector is.
+        place; ``collector`` says how the collector is; ``spool`` counts events that this process took over from another
+        one, and that another one took over from it, through a shared spool.
         """
         health, feed = self.worker.health, self.feed
         return {
@@ -465,6 +483,7 @@ class Moesif:
                 "config_problems": len(self.snapshot.problems),
                 "queued_bytes": self.worker.queue.bytes,
             },
+            "spool": {"adopted": self.ledger.adopted, "handed_over": self.ledger.handed_over},
             "problem": self.problem,
         }
 
@@ -577,14 +596,31 @@ _open_handles: weakref.WeakSet[Moesif] = weakref.WeakSet()
 
 
 def _close_all() -> None:
-    for handle in tuple(_open_handles):
-        handle.close()
+    # All of them share the time of the one that has the most.
+    handles = tuple(_open_handles)
+    deadline = time.monotonic() + max((handle.settings.shutdown_timeout for handle in handles), default=0.0)
+    for handle in handles:
+        handle.close(min(handle.settings.shutdown_timeout, max(deadline - time.monotonic(), 0.0)))
 
 
 def _close_unless_serving() -> None:
     """Close when the main thread ends, unless other threads keep the process, and perhaps a server, going."""
     if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
         _close_all()
+
+
+def _rest_all() -> None:
+    for handle in tuple(_open_handles):
+        handle.worker.rest()
+        if handle.feed is not None:
+            handle.feed.rest()
+
+
+def _resume_all() -> None:
+    for handle in tuple(_open_handles):
+        handle.worker.resume()
+        if handle.feed is not None:
+            handle.feed.resume()
 
 
 def _forget_all() -> None:
@@ -600,4 +636,4 @@ if hasattr(threading, "_register_atexit"):
     threading._register_atexit(_close_unless_serving)  # noqa: SLF001  # no public door to this moment
 atexit.register(_close_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+    os.register_at_fork(before=_rest_all, after_in_parent=_resume_all, after_in_child=_forget_all)

@@ -27,6 +27,8 @@ MAX_DOCUMENT = 16 * 1024 * 1024
 """Bytes read of one config or rules answer."""
 PROBLEMS_SAID = 5
 """Problems of a document that its one log line spells out."""
+REST_SECONDS = 0.2
+"""How long a fork waits for the thread to end when it is idle."""
 LEAST_INTERVAL = 10.0
 """Seconds between two fetches that tags ask for."""
 
@@ -59,6 +61,7 @@ class Feed:
         self._starting = threading.RLock()
         self._wake = threading.Event()
         self._stopped = False
+        self._resting = False
         self._asked = False
         self._next = 0.0
         self._last = -LEAST_INTERVAL
@@ -69,7 +72,7 @@ class Feed:
     def start(self) -> None:
         """Start fetching unless that has begun. Never waits."""
         with self._starting:
-            if self._thread is not None or self._stopped:
+            if self._thread is not None or self._stopped or self._resting:
                 return
             thread = threading.Thread(target=self._run, name="moesif-feed", daemon=True)
             try:
@@ -99,6 +102,21 @@ class Feed:
         self._stopped = True
         self._wake.set()
 
+    def rest(self) -> None:
+        """End the thread before a fork, unless it is busy: a process that forks should have one thread only."""
+        self._resting = True
+        self._wake.set()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(REST_SECONDS)
+
+    def resume(self) -> None:
+        """Go on after a fork, in the parent."""
+        thread, self._resting = self._thread, False
+        if thread is not None and not thread.is_alive():
+            self._thread = None
+            self.start()
+
     def forget(self) -> None:
         """Begin anew in a forked child, with the snapshot that the parent had."""
         self._transport.abandon()
@@ -106,7 +124,7 @@ class Feed:
 
     def _run(self) -> None:
         jitter = random.Random()  # noqa: S311  # spreads a fleet's requests
-        while not self._stopped:
+        while not (self._stopped or self._resting):
             now = self._clock()
             due = min(self._next, self._last + LEAST_INTERVAL) if self._asked else self._next
             if now < due:
@@ -116,7 +134,8 @@ class Feed:
             self._asked, self._last = False, now
             self.refresh()
             self._next = self._clock() + self._settings.refresh_interval * (0.9 + 0.2 * jitter.random())
-        self._transport.close()
+        if self._stopped:
+            self._transport.close()
 
     def refresh(self) -> bool:
         """Fetch both now, on the calling thread; return whether both answered. A failure keeps the last good copy."""

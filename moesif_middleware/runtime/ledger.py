@@ -14,14 +14,20 @@ class Ledger:
     """Counts what became of every captured thing. One lock, held for an addition and nothing else.
 
     A reentrant lock, since a signal handler or a finaliser may run in the middle of an addition and count as well.
+    What lies in a shared spool is in the books of one process at a time: one that takes it over adopts it, and the one
+    that had it hands it over. So the books of all processes add up to what was captured.
     """
 
-    __slots__ = ("_counts", "_dropped", "_lock")
+    __slots__ = ("_counts", "_dropped", "_lock", "adopted", "handed_over")
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._counts = dict.fromkeys(("captured", *OPEN, *FINAL), 0)
         self._dropped: dict[str, int] = {}
+        self.adopted = 0
+        """Things in ``captured`` that another process captured."""
+        self.handed_over = 0
+        """Things no longer in ``captured``, since another process took them over."""
 
     def capture(self, state: str, reason: str | None = None) -> None:
         """Enter one thing, which is in ``state`` from the start (``dropped`` with a reason, or a state's name)."""
@@ -30,10 +36,18 @@ class Ledger:
             self._add(state, 1, reason)
 
     def adopt(self, count: int) -> None:
-        """Enter things that another process captured and spooled, and that this one found there."""
+        """Enter things that another process captured and spooled, and that this one takes over."""
         with self._lock:
             self._counts["captured"] += count
             self._counts["spooled"] += count
+            self.adopted += count
+
+    def hand_over(self, count: int) -> None:
+        """Take spooled things out of the books, since another process has them in its own by now."""
+        with self._lock:
+            self._counts["captured"] -= count
+            self._counts["spooled"] -= count
+            self.handed_over += count
 
     def move(self, source: str, target: str, count: int = 1, reason: str | None = None) -> None:
         """Take ``count`` things out of the open state ``source`` and enter them under ``target``."""
@@ -51,6 +65,10 @@ class Ledger:
     def forget(self) -> None:
         """Start from zero with a new lock: what a forked child does with its parent's numbers."""
         self.__init__()  # type: ignore[misc]  # the same as a new one, in the place that others refer to
+
+    def count(self, state: str) -> int:
+        """Return how many things are in a state now."""
+        return self._counts[state]
 
     def snapshot(self) -> dict[str, Any]:
         """Return the counts, with ``dropped`` as a map of reason to count. The sum holds in what is returned."""

@@ -1,30 +1,46 @@
 """The delivery thread: takes entries, encodes them, sends batches, and decides what happens to a refused one.
 
 One daemon thread, started with the first entry. While the collector is ill there is one request in flight and
-everything else waits in the bounded queue (or goes to the spool). After a fork the child begins with nothing.
+everything else waits in the bounded queue, or in the spool, where a second thread puts it while the first one waits
+for an answer. After a fork the child begins with nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from ..errors import TransportError
 from ..sansio.batches import MAX_POISON, Batch, split
-from ..sansio.protocol import HEALTHY, Answer, Health, Verdict, verdict
+from ..sansio.protocol import BACKOFF_FIRST, HEALTHY, Answer, Health, Verdict, verdict
 from ..settings import Settings
+from .bell import Bell, Waiters
 from .ledger import Ledger
+from .losses import Losses
+from .outbox import Held, Outbox
 from .queue import BoundedQueue, Entry
 from .sinks import Sink
+from .spool import Spool
 
 _log = logging.getLogger(__name__)
 
 Encode = Callable[[Entry], bytes]
+
+LEASE_SECONDS = 30.0
+"""How much longer a lease of the spool is than a request to the collector may be."""
+_SLOW_SECONDS = 0.5
+"""A request that lasts longer is a reason to put what there is into the spool."""
+_LEAVE_SECONDS = 0.25
+"""How long the end waits for the threads, after the deadline if need be."""
+_REST_SECONDS = 0.2
+"""How long a fork waits for idle threads to end."""
 
 
 class SampledOut(Exception):  # names what happened, and never leaves the worker
@@ -51,23 +67,39 @@ class Worker:
         draw: Callable[[], float] | None = None,
     ) -> None:
         self._settings, self.sink, self._encode, self._ledger = settings, sink, encode, ledger
-        self._notice, self._dropped, self._clock = notice, dropped, clock
+        self._notice, self._clock = notice, clock
         self._draw = draw or random.Random().random  # noqa: S311  # jitter, not a secret
+        self._losses = Losses(ledger, dropped)
+        self._spool: Spool | None = None
+        if settings.spool_path:
+            self._spool = Spool(
+                settings.spool_path, settings.application_id, most_bytes=settings.spool_bytes, age=settings.spool_age,
+                lease=settings.request_timeout + LEASE_SECONDS,
+            )  # fmt: skip
         self._reset()
 
     def _reset(self) -> None:
         settings = self._settings
+        self._losses.forget()
         self.queue = BoundedQueue(settings.queue_events, settings.queue_bytes, self._lost)
+        self.outbox = Outbox(settings, self.queue, self._spool, self._ledger, self._losses.book, self._clock)
         self.health: Health = HEALTHY
-        self._held: list[Batch] = []
-        """Encoded batches of one take, the next one last."""
-        self._poison = 0
-        self._busy = False
+        self._busy: set[int] = set()
+        """Threads that have entries or a batch in hand."""
+        self._sending: float | None = None
+        """Since when a request has been in flight."""
+        self._attempted = float("-inf")
+        """When the last one ended."""
+        self._failures = 0
         self._thread: threading.Thread | None = None
+        self._spooler: threading.Thread | None = None
         self._starting = threading.RLock()
-        self._wake = threading.Event()
-        self._idle = threading.Event()
-        self._idle.set()
+        self._encoding = threading.RLock()
+        """Held by the thread that takes entries out of the queue: hooks run on one thread at a time."""
+        self._wake, self._slow, self._waiters = Bell(), Bell(), Waiters()
+        self._watching = False
+        self._resting = False
+        """Whether the threads are to end, since the process is about to fork."""
         self._urgent = False
         """Whether somebody waits for a flush: age does not matter then."""
         self._probe = False
@@ -87,246 +119,406 @@ class Worker:
         ledger.capture("queued")
         count = self.queue.put(Entry(kind, payload, cost, self._clock()), worth)
         if count == 1 or count == self._settings.batch_events or self.queue.bytes > self._settings.batch_bytes:
-            self._idle.clear()
-            self._wake.set()
+            self._wake.ring()
         if self._thread is None:
             self.start()
 
+    def _lost(self, entry: Entry, reason: str) -> None:
+        self._losses.book(entry.kind, "queued", 1, reason)
+
     def start(self) -> None:
-        """Start the thread unless it runs. At interpreter exit none can start: close() then drains by itself."""
+        """Start the threads unless they run. At interpreter exit none can start: close() then drains by itself."""
         with self._starting:
-            if self._thread is not None or self.closed:
+            if self._thread is not None or self.closed or self._resting:
                 return
-            thread = threading.Thread(target=self._run, name="moesif-worker", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:
-                _log.debug("no thread can be started now: %s", error)
-                return
-            self._thread = thread
+            _warn_without_threads()
+            self._thread = _started("moesif-worker", self._run)
+            if self._spool is not None and self._spooler is None:
+                self._spooler = _started("moesif-spooler", self._run_spooler)
 
     # From any thread
 
     @property
     def drained(self) -> bool:
         """Return whether nothing waits and nothing is in flight."""
-        return not (self.queue.count or self._held or self._busy)
+        return not (self.queue.count or self._busy or self.outbox.unsent)
 
     def request_flush(self) -> None:
         """Ask for everything to be sent now; ``drained`` tells when it is."""
         self._urgent = self._probe = True
-        self._wake.set()
+        self._wake.ring()
 
     def flush(self, timeout: float) -> bool:
         """Send everything now; return whether it was all settled within ``timeout`` seconds."""
-        deadline = self._clock() + timeout
-        self.start()
-        if self._thread is None:
-            return self._drain_here(deadline)
         self.request_flush()
+        return self._wait(self._clock() + timeout, until_failure=False)
+
+    def settle(self, timeout: float) -> bool:
+        """As flush(), for the end of each request: does not insist while the collector is ill."""
+        if self.resigned:
+            return False
+        self.hurry()
+        return self._wait(self._clock() + timeout, until_failure=True)
+
+    def hurry(self) -> None:
+        """Send what there is without waiting for more, but not before the back-off ends."""
+        self._urgent = True
+        self._wake.ring()
+
+    @property
+    def resigned(self) -> bool:
+        """Return whether the collector is ill and nothing is to be sent for a while."""
+        return self.health.ill and self._clock() < self.health.ready_at
+
+    @property
+    def failures(self) -> int:
+        """Return how many requests to the collector have failed so far."""
+        return self._failures
+
+    def _wait(self, deadline: float, *, until_failure: bool) -> bool:
+        thread, failures = self._thread, self._failures
+        if thread is threading.current_thread():
+            # A hook on the delivery thread cannot wait for itself.
+            return self.drained
+        if thread is None:
+            self.start()
+            thread = self._thread
+        if thread is None or not thread.is_alive():
+            return self._drain_here(deadline, until_failure=until_failure)
         while not self.drained:
             left = deadline - self._clock()
-            if left <= 0:
+            if left <= 0 or (until_failure and self._failures != failures):
                 return False
-            self._idle.wait(min(left, 0.05))
+            self._waiters.wait(min(left, 0.05))
         return True
 
+    def _drain_here(self, deadline: float, *, until_failure: bool = False) -> bool:
+        """Deliver on the calling thread, for when no thread can run any more."""
+        failures = self._failures
+        while not self.drained and self._clock() < deadline and not (until_failure and self._failures != failures):
+            if not self._step():
+                patience = self._patience()
+                self._wake.wait(0.05 if patience is None else min(max(patience, 0.005), 0.05))
+        return self.drained
+
     def close(self, timeout: float) -> None:
-        """Flush within ``timeout`` seconds, then count what is left as dropped. The first call sets the deadline."""
+        """Flush within ``timeout`` seconds, then spool what is left, or count it as dropped.
+
+        The first call sets the deadline. With a spool, everything goes there first, and then out of it.
+        """
         with self._starting:
             if self._deadline is None:
                 self._deadline = self._clock() + timeout
-            thread = self._thread
-        left = max(self._deadline - self._clock(), 0.0)
-        if thread is None or not thread.is_alive():
-            self._drain_here(self._deadline)
-        else:
-            self.flush(left)
+            deadline = self._deadline
+        if self.outbox.spools:
+            self._store_all(deadline)
+        self.request_flush()
+        self._wait(deadline, until_failure=self.outbox.spools)
         self.closed = True
+        for bell in (self._wake, self._slow):
+            bell.ring()
+        # A request that hangs ends with the process: the threads are daemons.
+        self._join(max(min(deadline - self._clock(), 1.0), _LEAVE_SECONDS))
         self._give_up("shutdown")
-        self._wake.set()
-        if thread is not None and thread is not threading.current_thread():
-            # A request that hangs ends with the process: the thread is a daemon.
-            thread.join(max(min(self._deadline - self._clock(), 1.0), 0.05))
-        if thread is None or not thread.is_alive():
+        self._losses.tell()
+        if self._thread is None or not self._thread.is_alive():
             self.sink.close()
+        if self._spool is not None:
+            self._spool.close()
+
+    def _join(self, seconds: float) -> None:
+        end = self._clock() + seconds
+        for thread in (self._thread, self._spooler):
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(max(end - self._clock(), 0.001))
+
+    def _give_up(self, reason: str) -> None:
+        """Leave nothing in memory: what is encoded may go to the spool, the rest is counted as dropped."""
+        self.outbox.give_up(reason)
+        while entries := self.queue.take(1_000, 1 << 62):
+            self.queue.release(sum(entry.cost for entry in entries))
+            for entry in entries:
+                self._losses.book(entry.kind, "queued", 1, reason)
+
+    # At a fork
+
+    def rest(self) -> None:
+        """End the threads before a fork, unless they are busy: a process that forks should have one thread only."""
+        self._resting = True
+        self._wake.ring()
+        self._slow.ring()
+        self._join(_REST_SECONDS)
+        if self._spool is not None:
+            self._spool.hold()
+
+    def resume(self) -> None:
+        """Go on after a fork, in the parent."""
+        if self._spool is not None:
+            self._spool.let_go()
+        self._resting = False
+        if not self.drained:
+            self.start()
 
     def forget(self) -> None:
-        """Begin anew in a forked child: what was queued is the parent's, and so are its connection and its dice."""
+        """Begin anew in a forked child: what was queued is the parent's, and so are its connections and its dice."""
         abandon = getattr(self.sink, "abandon", None)
         if abandon is not None:
             abandon()
+        if self._spool is not None:
+            self._spool.forget()
         self._draw = random.Random().random  # noqa: S311  # jitter, not a secret
         self._reset()
 
-    # On the thread
+    # On the delivery thread
 
     def _run(self) -> None:
-        while not self.closed:
+        while not (self.closed or self._resting):
             self._wake.wait(self._patience())
-            self._wake.clear()
-            while not self.closed and self._due():
-                self._step()
+            while not (self.closed or self._resting) and self._step():
+                self._losses.tell()
+            self._losses.tell()
             if self.drained:
                 self._urgent = False
-                self._idle.set()
+            self._waiters.tell()
+        with self._starting:
+            if self._thread is threading.current_thread() and not self.closed:
+                self._thread = None
+        if self.closed:
+            # What this thread had in hand when close() gave the rest up.
+            self._give_up("shutdown")
 
     def _patience(self) -> float | None:
         """Return the seconds until something is due; None when nothing is waiting."""
-        now = self._clock()
-        if self._held:
-            return max(self.health.ready_at - now, 0.0)
+        ready_at, outbox = self.health.ready_at, self.outbox
+        due: list[float] = []
         oldest = self.queue.oldest()
-        if oldest is None:
-            return None
-        return max(oldest + self._settings.flush_interval, self.health.ready_at) - now
+        if oldest is not None:
+            due.append(oldest + self._settings.flush_interval)
+            if not outbox.spools:
+                due[0] = max(due[0], ready_at)
+        if outbox.count:
+            due.append(ready_at)
+        if outbox.spools:
+            due.append(max(outbox.next_look, ready_at))
+        return max(min(due) - self._clock(), 0.0) if due else None
 
-    def _due(self) -> bool:
-        now = self._clock()
+    def _step(self) -> bool:
+        """Do one thing that is due; return whether there was one."""
+        me = threading.get_ident()
+        self._busy.add(me)
+        try:
+            ready = self._ready()
+            if not self.outbox.count and (ready or self.outbox.spools) and self._queue_due():
+                self._fill()
+                if not ready:
+                    self.outbox.put_back()
+                return True
+            held = self.outbox.next() if ready else None
+            if held is None:
+                return False
+            self._deliver(held)
+            return True
+        except Exception as error:
+            # A fault of ours must not end the delivery; what it costs is counted.
+            self._losses.said("internal_error", "delivery failed, what was in hand is dropped: %r", error)
+            for held in self.outbox.rest():
+                self.outbox.settle(held, "dropped", "internal_error")
+            return True
+        finally:
+            self._busy.discard(me)
+
+    def _ready(self) -> bool:
+        """Return whether something may be sent now."""
+        health, now = self.health, self._clock()
         if self._probe:
             self._probe = False
-            self.health = replace(self.health, ready_at=now)
-        if now < self.health.ready_at:
-            return False
-        if self._held:
-            return True
+            # However often a flush is asked for, an ill collector gets no storm, and what it asked for is kept.
+            soonest = max(health.earliest, self._attempted + BACKOFF_FIRST)
+            if soonest < health.ready_at:
+                self.health = health = replace(health, ready_at=soonest)
+        return now >= health.ready_at
+
+    def _queue_due(self) -> bool:
         queue, settings = self.queue, self._settings
         if not queue.count:
             return False
         if self._urgent or queue.count >= settings.batch_events or queue.bytes >= settings.batch_bytes:
             return True
         oldest = queue.oldest()
-        return oldest is not None and now - oldest >= settings.flush_interval
-
-    def _step(self) -> None:
-        self._busy = True
-        try:
-            if not self._held:
-                self._poison = 0
-                self._fill()
-            if self._held:
-                self._deliver(self._held[-1])
-        except Exception:
-            _log.exception("delivery failed; what was in hand is dropped and counted")
-            self._give_up_held("internal_error")
-        finally:
-            self._busy = False
+        return oldest is not None and self._clock() - oldest >= settings.flush_interval
 
     def _fill(self) -> None:
-        """Encode the next entries into held batches."""
+        """Encode the next entries into the outbox."""
         settings = self._settings
-        entries = self.queue.take(settings.batch_events, settings.batch_bytes)
-        encoded: dict[str, list[bytes]] = {}
-        reserved = 0
-        for entry in entries:
+        with self._encoding:
+            entries = deque(self.queue.take(settings.batch_events, settings.batch_bytes))
+            born = min((entry.born for entry in entries), default=0.0)
+            encoded: dict[str, list[bytes]] = {}
             try:
-                item = self._encode(entry)
-            except SampledOut:
-                self._ledger(entry.kind).move("queued", "sampled_out")
-                continue
-            except Exception as error:  # whatever a hook or a body does costs this one event
-                self._drop(entry.kind, "queued", 1, getattr(error, "reason", "encode_failed"))
-                _log.warning("an event was dropped: %s", type(error).__name__)
-                continue
-            encoded.setdefault(entry.kind, []).append(item)
-            reserved += len(item)
-        self.queue.release(sum(entry.cost for entry in entries) - reserved)
-        born = min((entry.born for entry in entries), default=0.0)
-        for kind, items in encoded.items():
-            for group in split(items, settings.batch_events, settings.batch_bytes):
-                self._held.append(Batch(kind, group, born))
+                while entries:
+                    item = self._encoded(entries[0])
+                    entry = entries.popleft()
+                    self.queue.release(entry.cost - len(item or b""))
+                    if item is not None:
+                        encoded.setdefault(entry.kind, []).append(item)
+            finally:
+                for entry in entries:  # something that is no Exception ended the loop
+                    self.queue.release(entry.cost)
+                    self._losses.book(entry.kind, "queued", 1, "internal_error")
+                for kind, items in encoded.items():
+                    groups = split(items, settings.batch_events, settings.batch_bytes)
+                    self.outbox.add(Batch(kind, group, born) for group in groups)
 
-    def _deliver(self, batch: Batch) -> None:
-        now = self._clock()
+    def _encoded(self, entry: Entry) -> bytes | None:
+        """Return the JSON of an entry, None when there is none and the ledger knows why."""
         try:
-            answer = self.sink.send(batch, self._time_allowed(now))
+            return self._encode(entry)
+        except SampledOut:
+            self._ledger(entry.kind).move("queued", "sampled_out")
+        except Exception as error:  # whatever a hook or a body does costs this one event
+            reason = getattr(error, "reason", "encode_failed")
+            self._losses.book(entry.kind, "queued", 1, reason)
+            self._losses.said(reason, "an event was dropped: %s", type(error).__name__)
+        return None
+
+    def _deliver(self, held: Held) -> None:
+        if self._spooler is not None and not self._watching:
+            self._slow.ring()
+        self._sending = self._clock()
+        try:
+            answer = self.sink.send(held.batch, self._time_allowed())
         except TransportError as error:
-            self._hold(batch, self.health.failed(self._clock(), str(error), self._draw()))
+            self._fail(held, self.health.failed(self._clock(), str(error), self._draw()))
             return
+        finally:
+            self._sending, self._attempted = None, self._clock()
         self._notice(answer)
         found = verdict(answer.status)
         if found is Verdict.DELIVERED:
-            if self._settle(batch):
-                self._ledger(batch.kind).move("queued", "delivered", len(batch.items))
+            self.outbox.settle(held, "delivered")
             self._recover()
         elif found is Verdict.SPLIT:
             self._recover()
-            self._halve(batch, answer)
+            self._halve(held, answer)
         elif found is Verdict.RETRY:
             reason = f"HTTP {answer.status}"
-            self._hold(batch, self.health.failed(self._clock(), reason, self._draw(), answer.retry_after))
+            self._fail(held, self.health.failed(self._clock(), reason, self._draw(), answer.retry_after))
         else:
-            self._hold(batch, self.health.refused(self._clock(), f"HTTP {answer.status} {answer.message}"))
+            self._fail(held, self.health.refused(self._clock(), f"HTTP {answer.status} {answer.message}"))
 
-    def _time_allowed(self, now: float) -> float:
+    def _time_allowed(self) -> float:
         most = self._settings.request_timeout
-        return most if self._deadline is None else max(min(most, self._deadline - now), 0.05)
+        return most if self._deadline is None else max(min(most, self._deadline - self._clock()), 0.05)
 
-    def _hold(self, batch: Batch, health: Health) -> None:
-        """Keep the batch for later, unless it has been tried for long enough."""
+    def _fail(self, held: Held, health: Health) -> None:
+        """Keep the batch for later, unless it is in memory only and has been tried for long enough."""
         if not self.health.ill or health.paused != self.health.paused:
-            _log.warning("the collector does not take events now, they wait in memory: %s", health.reason)
+            where = "the spool" if self.outbox.spools else "memory"
+            _log.warning("the collector does not take events now, they wait in %s: %s", where, health.reason)
         self.health = health
-        tried = self._clock() - batch.born
-        if not health.paused and tried > self._settings.retry_seconds and self._settle(batch):
-            self._drop(batch.kind, "queued", len(batch.items), "retries_exhausted")
+        self._failures += 1
+        self.outbox.put_back()
+        tried = self._clock() - held.batch.born
+        if not (health.paused or held.tickets) and tried > self._settings.retry_seconds:
+            self.outbox.settle(held, "dropped", "retries_exhausted")
 
     def _recover(self) -> None:
         if self.health.ill:
             _log.warning("the collector takes events again, after %.0f s", self._clock() - self.health.since)
         self.health = HEALTHY
 
-    def _halve(self, batch: Batch, answer: Answer) -> None:
+    def _halve(self, held: Held, answer: Answer) -> None:
         """Find the items that the collector refuses: halve, until each is alone."""
-        if not self._settle(batch):
+        trial, count = held.trial, len(held.batch.items)
+        if count > 1 and trial.poison <= MAX_POISON:
+            self.outbox.halve(held)
             return
-        if len(batch.items) > 1 and self._poison <= MAX_POISON:
-            halves = batch.halves()
-            self._held.extend(halves)
-            self.queue.release(-sum(len(item) for item in batch.items))
-            return
-        self._poison += 1
-        if self._poison == 1 or len(batch.items) > 1:
-            _log.warning("the collector refused %d item(s): HTTP %d", len(batch.items), answer.status)
-        self._drop(batch.kind, "queued", len(batch.items), f"rejected_{answer.status}")
+        trial.poison += 1
+        reason = f"rejected_{answer.status}"
+        self._losses.said(
+            reason, "the collector refused %d item(s): HTTP %d %.200s", count, answer.status, answer.message
+        )
+        self.outbox.settle(held, "dropped", reason)
 
-    def _settle(self, batch: Batch) -> bool:
-        """Take a batch out of the held ones; False when close() has given it up and counted it meanwhile."""
+    # On the spooler's thread, and at the end
+
+    def _run_spooler(self) -> None:
+        """Put what there is into the spool while the delivery thread waits for an answer."""
+        while not (self.closed or self._resting):
+            self._watching = False
+            if self._sending is None:
+                self._slow.wait(None)
+            self._watching = True
+            since = self._sending
+            if since is None or self.closed:
+                continue
+            left = since + _SLOW_SECONDS - self._clock()
+            if left > 0:
+                self._slow.wait(left)
+            elif not self._store_due():
+                self._slow.wait(_SLOW_SECONDS / 2)
+        with self._starting:
+            if self._spooler is threading.current_thread() and not self.closed:
+                self._spooler = None
+
+    def _store_due(self) -> bool:
+        """Store the batch in flight and what is due in the queue; return whether there may be more of it."""
+        me = threading.get_ident()
+        self._busy.add(me)
         try:
-            self._held.remove(batch)
-        except ValueError:
+            if self._queue_due():
+                self._fill()
+            return self._store() and self._queue_due()
+        except Exception as error:
+            self._losses.said("spooler", "the spool failed: %r", error)
             return False
-        self.queue.release(sum(len(item) for item in batch.items))
-        return True
+        finally:
+            self._busy.discard(me)
 
-    # Losses
-
-    def _lost(self, entry: Entry, reason: str) -> None:
-        self._drop(entry.kind, "queued", 1, reason)
-
-    def _drop(self, kind: str, source: str, count: int, reason: str) -> None:
-        self._ledger(kind).move(source, "dropped", count, reason)
-        self._dropped(reason, count)
-
-    def _give_up_held(self, reason: str) -> None:
-        for batch in tuple(self._held):
-            if self._settle(batch):
-                self._drop(batch.kind, "queued", len(batch.items), reason)
-
-    def _give_up(self, reason: str) -> None:
-        """Count everything that is still here as dropped."""
-        self._give_up_held(reason)
-        while entries := self.queue.take(1_000, 1 << 62):
-            self.queue.release(sum(entry.cost for entry in entries))
-            for entry in entries:
-                self._drop(entry.kind, "queued", 1, reason)
-
-    def _drain_here(self, deadline: float) -> bool:
-        """Deliver on the calling thread, for when no thread can run any more."""
-        self._urgent = self._probe = True
-        while not self.drained and self._clock() < deadline:
-            if self._due():
-                self._step()
+    def _store(self) -> bool:
+        """Put all batches in memory into the spool; the first may be in flight, and stays in hand."""
+        stored = True
+        for position, held in enumerate(self.outbox.rest()):
+            if position == 0 and self._sending is not None:
+                stored = self.outbox.secure(held) and stored
             else:
-                self._wake.wait(min(max(self.health.ready_at - self._clock(), 0.01), 0.1))
-        return self.drained
+                self.outbox.put_back(held)
+        return stored
+
+    def _store_all(self, deadline: float) -> None:
+        """Put everything into the spool before the last attempts to send it."""
+        left = deadline - self._clock()
+        # Not for ever: a hook that hangs on the other thread holds this.
+        if not self._encoding.acquire(timeout=max(left, _LEAVE_SECONDS)):
+            return
+        try:
+            while self.queue.count and self._clock() < deadline + _LEAVE_SECONDS:
+                self._fill()
+                self._store()
+            self._store()
+        finally:
+            self._encoding.release()
+
+
+def _started(name: str, target: Callable[[], None]) -> threading.Thread | None:
+    """Return a daemon thread that runs, None where none can be started any more."""
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        _log.debug("no thread can be started now: %s", error)
+        return None
+    return thread
+
+
+def _warn_without_threads() -> None:
+    """Say what is missing where uWSGI runs no threads: its options say so, and nothing else does."""
+    uwsgi = sys.modules.get("uwsgi")
+    options = getattr(uwsgi, "opt", None)
+    if isinstance(options, dict) and not (
+        {"enable-threads", "threads", b"enable-threads", b"threads"} & options.keys()
+    ):
+        _log.warning(
+            "uWSGI runs without threads, so that events are delivered while requests run and at the end only, and rules"
+            " are refreshed late: add enable-threads = true to its configuration"
+        )

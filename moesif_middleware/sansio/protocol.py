@@ -124,6 +124,8 @@ class Health:
     """Not before this is anything sent again."""
     reason: str = ""
     paused: bool = False
+    earliest: float = 0.0
+    """Not before this even if somebody is in a hurry: the collector's own Retry-After."""
 
     @property
     def ill(self) -> bool:
@@ -134,7 +136,7 @@ class Health:
         """Return the health after an error that time may mend."""
         failures = 1 if self.paused else self.failures + 1
         since = self.since if self.failures else now
-        return Health(failures, since, now + backoff(failures, draw, asked), reason)
+        return Health(failures, since, now + backoff(failures, draw, asked), reason, earliest=now + (asked or 0.0))
 
     def refused(self, now: float, reason: str) -> Health:
         """Return the health after an answer that only somebody's hand mends."""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,53 +16,8 @@ from moesif_middleware import MemorySink, Moesif, Settings
 from moesif_middleware.runtime import worker as worker_module
 from moesif_middleware.runtime.ledger import balance
 from moesif_middleware.runtime.sinks import environment_proxy
-from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
+from tests.exchanges import exchange, submit
 from tests.faults import FaultServer, Reply, Request, drip, endless, garbage, hang, reset
-
-
-def exchange(path: str = "/items/1", status: int = 200, body: bytes = b'{"a":1}') -> Exchange:
-    """Return a finished exchange."""
-    scope = {"method": "GET", "path": path, "query_string": b"", "scheme": "http", "client": ("10.0.0.1", 1)}
-    found = Exchange(ScopeHead(scope, [(b"host", b"api.example.com")]), time.time())
-    found.status = status
-    found.response_headers = [(b"content-type", b"application/json")]
-    found.response_body = BodyBuffer(100_000)
-    found.response_body.feed(body)
-    return found
-
-
-@pytest.fixture
-def server() -> Iterator[FaultServer]:
-    """A collector that accepts everything until a test says otherwise."""
-    made = FaultServer().start()
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def make(server: FaultServer) -> Iterator[Callable[..., Moesif]]:
-    """Make handles for the server; quick to send, and closed at the end with the sum checked."""
-    handles: list[Moesif] = []
-
-    def build(**options: Any) -> Moesif:
-        quick = {"flush_interval": 0.02, "shutdown_timeout": 3.0, "read_timeout": 0.5, "request_timeout": 1.0}
-        handle = Moesif(Settings(application_id="test-app", base_uri=server.url, **{**quick, **options}))
-        # Back-offs of a test take a tenth of what the dice say.
-        handle.worker._draw = lambda: 0.02
-        handles.append(handle)
-        return handle
-
-    yield build
-    for handle in handles:
-        handle.close(0.2)
-        assert balance(handle.stats()) == 0
-        assert handle.stats()["queued"] == 0
-
-
-def submit(moesif: Moesif, count: int = 1, **options: Any) -> None:
-    """Submit exchanges."""
-    for _ in range(count):
-        moesif.submit(exchange(**options))
 
 
 def test_an_event_arrives_with_the_application_id_and_gzip(server: FaultServer, make: Callable[..., Moesif]) -> None:
@@ -340,7 +295,7 @@ def test_a_server_in_a_thread_outlives_the_main_thread(server: FaultServer) -> N
     code = f"""
 import threading, time
 from moesif_middleware import Moesif
-from tests.runtime.test_delivery import exchange
+from tests.exchanges import exchange
 moesif = Moesif(application_id="test-app", base_uri="{server.url}")
 def serve():
     time.sleep(0.3)

@@ -1,0 +1,283 @@
+"""The outbox: encoded batches that are not settled yet, in memory or in the spool, and their moves in the ledger.
+
+Each batch is settled once: whoever takes it out of the hand first, the delivery thread or ``close()``, books it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from ..sansio.batches import Batch
+from ..sansio.protocol import PATHS
+from ..settings import Settings
+from .ledger import Ledger
+from .queue import BoundedQueue
+from .spool import Gone, Spool, SpoolError
+
+LOOK_SECONDS = 5.0
+"""How often the spool is looked at for what other processes have left there."""
+_SOON = 0.5
+"""The same while something of this process lies there, which another one may be sending."""
+_RENEW_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class Trial:
+    """How the search for refused items in one batch goes; its halves share it."""
+
+    poison: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A batch in memory. With ``tickets`` it is in the spool as well, under a lease of this process."""
+
+    batch: Batch
+    trial: Trial
+    tickets: tuple[int, ...] = ()
+    leased: float = 0.0
+    """When the lease began or was renewed."""
+
+
+class Outbox:
+    """Batches in the order in which they are to go. ``drop`` books a loss: kind, state, count and reason."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        queue: BoundedQueue,
+        spool: Spool | None,
+        ledger: Callable[[str], Ledger],
+        drop: Callable[[str, str, int, str], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._settings, self._queue, self._spool = settings, queue, spool
+        self._ledger, self._drop, self._clock = ledger, drop, clock
+        self._lock = threading.RLock()
+        self._held: list[Held] = []
+        self._removable: list[tuple[int, ...]] = []
+        """Tickets of settled batches that could not be removed from the spool at once."""
+        self._spool_turn = False
+        self._next_reconciling = 0.0
+        self.next_look = 0.0
+        """When the spool is to be looked at again, on the clock."""
+
+    @property
+    def spools(self) -> bool:
+        """Return whether there is a spool that works."""
+        return self._spool is not None and not self._spool.broken
+
+    @property
+    def count(self) -> int:
+        """Return how many batches are in memory."""
+        return len(self._held)
+
+    @property
+    def unsent(self) -> bool:
+        """Return whether anything of this process waits here, in memory or in a spool that works."""
+        return bool(self._held) or (self.spools and self._spooled() > 0)
+
+    def _spooled(self) -> int:
+        return sum(ledger.count("spooled") for ledger in self._ledgers().values())
+
+    def _ledgers(self) -> dict[int, Ledger]:
+        return {id(ledger): ledger for ledger in map(self._ledger, PATHS)}
+
+    def add(self, batches: Iterable[Batch]) -> None:
+        """Take batches that were just encoded; their bytes are reserved in the queue by now."""
+        with self._lock:
+            self._held.extend(Held(batch, Trial()) for batch in batches)
+
+    def next(self) -> Held | None:
+        """Return the batch to send now: from memory, and in turn from the spool when something may be there."""
+        with self._lock:
+            self._spool_turn = not self._spool_turn
+            self._remove_settled()
+            head = self._head()
+            if head is None or (self._spool_turn and not head.tickets):
+                return self._claim() or head
+            return head
+
+    def _head(self) -> Held | None:
+        """Return the first batch in memory that is still ours to send."""
+        while self._held:
+            head = self._held[0]
+            if self._spool is None or not head.tickets or self._clock() - head.leased < _RENEW_SECONDS:
+                return head
+            try:
+                ours = self._spool.renew(head.tickets)
+            except SpoolError:
+                return head
+            if ours == len(head.tickets):
+                head.leased = self._clock()
+                return head
+            self._forget(head)
+        return None
+
+    def _claim(self) -> Held | None:
+        """Lease a batch from the spool into memory; None when there is nothing to do there now."""
+        now, settings = self._clock(), self._settings
+        if self._spool is None or self._spool.broken or now < self.next_look:
+            return None
+        most_bytes = min(settings.batch_bytes, settings.queue_bytes // 4)
+        try:
+            claim, gone = self._spool.claim(settings.batch_events, most_bytes)
+            self._book(gone)
+            if claim is not None and claim.adopted:
+                self._ledger(claim.batch.kind).adopt(claim.adopted)
+            if claim is None or now >= self._next_reconciling:
+                self._reconcile()
+        except SpoolError:
+            self.next_look = now + LOOK_SECONDS
+            return None
+        if claim is None:
+            self.next_look = now + (_SOON if self._spooled() else LOOK_SECONDS)
+            return None
+        batch = Batch(claim.batch.kind, claim.batch.items, now - claim.age)
+        held = Held(batch, Trial(), claim.tickets, now)
+        self._held.insert(0, held)
+        self._queue.release(-_bytes(batch))
+        return held
+
+    def _reconcile(self) -> None:
+        """Take out of the books what other processes have taken over."""
+        self._next_reconciling = self._clock() + LOOK_SECONDS
+        if self._spool is None or not self._spooled():
+            return
+        owned = self._spool.owned()
+        for ledger in self._ledgers().values():
+            left = sum(count for kind, count in owned.items() if self._ledger(kind) is ledger)
+            if ledger.count("spooled") > left:
+                ledger.hand_over(ledger.count("spooled") - left)
+
+    def settle(self, held: Held, state: str, reason: str = "") -> bool:
+        """Book a batch as ``delivered`` or ``dropped``; False when close() has given it up and booked it meanwhile."""
+        with self._lock:
+            if not self._let_go(held):
+                return False
+            kind, count = held.batch.kind, len(held.batch.items)
+            source = "spooled" if held.tickets else "queued"
+            if held.tickets and self._spool is not None:
+                try:
+                    ours = self._spool.remove(held.tickets)
+                except SpoolError:
+                    ours = count
+                    self._removable.append(held.tickets)
+                if ours < count:
+                    self._ledger(kind).hand_over(count - ours)
+                    count = ours
+            if state == "dropped":
+                self._drop(kind, source, count, reason)
+            else:
+                self._ledger(kind).move(source, state, count)
+            return True
+
+    def halve(self, held: Held) -> None:
+        """Put two halves in the place of a batch that was refused."""
+        with self._lock:
+            if held not in self._held:
+                return
+            halves = held.batch.halves()
+            tickets: Sequence[tuple[int, ...]] = ((), ())
+            if held.tickets and self._spool is not None:
+                try:
+                    made = self._spool.replace(held.tickets, halves, self._age(held))
+                except SpoolError:
+                    self.put_back(held)
+                    return
+                if not made:
+                    self._forget(held)
+                    return
+                tickets = [(ticket,) for ticket in made]
+            where = self._held.index(held)
+            self._held[where : where + 1] = [
+                Held(half, held.trial, ticket, self._clock()) for half, ticket in zip(halves, tickets, strict=True)
+            ]
+
+    def put_back(self, *batches: Held) -> None:
+        """Leave batches for later: in the spool when it takes them, and out of memory then; else in memory."""
+        with self._lock:
+            for held in batches or tuple(self._held):
+                if held not in self._held or not self.spools or not self.secure(held):
+                    continue
+                self._let_go(held)
+                self._release_lease(held)
+
+    def secure(self, held: Held) -> bool:
+        """Put a batch that is in memory into the spool as well, leased; return whether it is there."""
+        with self._lock:
+            if held.tickets:
+                return True
+            if self._spool is None or held not in self._held:
+                return False
+            try:
+                ticket, gone = self._spool.put(held.batch, self._age(held))
+            except SpoolError:
+                return False
+            held.tickets, held.leased = (ticket,), self._clock()
+            self._ledger(held.batch.kind).move("queued", "spooled", len(held.batch.items))
+            self._book(gone)
+            return True
+
+    def rest(self) -> list[Held]:
+        """Return the batches that are in memory."""
+        with self._lock:
+            return list(self._held)
+
+    def give_up(self, reason: str) -> None:
+        """Empty the memory: into the spool, or counted as dropped."""
+        with self._lock:
+            self.put_back()
+            for held in tuple(self._held):
+                if held.tickets:
+                    self._let_go(held)
+                    self._release_lease(held)
+                else:
+                    self.settle(held, "dropped", reason)
+
+    # Inside, under the lock
+
+    def _let_go(self, held: Held) -> bool:
+        """Take a batch out of memory; False when it is not there any more."""
+        if held not in self._held:
+            return False
+        self._held.remove(held)
+        self._queue.release(_bytes(held.batch))
+        return True
+
+    def _forget(self, held: Held) -> None:
+        """Let go of a batch that another process took over when our lease had run out."""
+        if self._let_go(held):
+            self._reconcile()
+
+    def _release_lease(self, held: Held) -> None:
+        self.next_look = min(self.next_look, self._clock())
+        if self._spool is not None:
+            try:
+                self._spool.release(held.tickets)
+            except SpoolError:
+                return  # said by the spool; the lease runs out by itself
+
+    def _remove_settled(self) -> None:
+        while self._removable and self._spool is not None:
+            try:
+                self._spool.remove(self._removable[-1])
+            except SpoolError:
+                return  # said by the spool; the next round tries again
+            self._removable.pop()
+
+    def _book(self, gone: Iterable[Gone]) -> None:
+        """Enter what left the spool unsent; what was another process's becomes ours to count."""
+        for kind, count, own, reason in gone:
+            if not own:
+                self._ledger(kind).adopt(count)
+            self._drop(kind, "spooled", count, reason)
+
+    def _age(self, held: Held) -> float:
+        return max(self._clock() - held.batch.born, 0.0)
+
+
+def _bytes(batch: Batch) -> int:
+    return sum(map(len, batch.items))
