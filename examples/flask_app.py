@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from flask import Flask, Response, abort, request
 
 from moesif_middleware import Moesif, identify
-from moesif_middleware.wsgi import MoesifMiddleware
+from moesif_middleware.flask import init_app
 
 logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
 
 app = Flask(__name__)
-app.wsgi_app = MoesifMiddleware(app.wsgi_app, Moesif())  # type: ignore[method-assign]  # as Flask documents it
+init_app(app, Moesif())
 
 
 @app.get("/books/<int:book_id>")

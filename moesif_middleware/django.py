@@ -25,7 +25,7 @@ from django.utils.functional import LazyObject, empty
 from .errors import ConfigurationError
 from .runtime import hooks
 from .runtime.client import Moesif
-from .runtime.current import current
+from .runtime.current import current, note_exception
 from .runtime.streams import AsyncChunks, Chunks, Input
 from .sansio.exchange import EnvironHead, Exchange, ScopeHead
 from .sansio.governance import ALLOW, Block
@@ -333,10 +333,8 @@ def _route(request: Any) -> str | None:
 def _note_exception(**_: Any) -> None:
     """Note the exception that Django turns into a 500."""
     error = sys.exc_info()[1]
-    exchange = current.get()
-    while exchange is not None and error is not None:
-        exchange.error = type(error).__name__
-        exchange = exchange.outer
+    if error is not None:
+        note_exception(error)
 
 
 def _settings_changed(*, setting: str, **_: Any) -> None:

@@ -46,3 +46,11 @@ def skip() -> bool:
         exchange.skipped = True
         exchange = exchange.outer
     return found
+
+
+def note_exception(error: BaseException) -> None:
+    """Note the type of an exception that a framework turns into an answer of its own."""
+    exchange = current.get()
+    while exchange is not None:
+        exchange.error = type(error).__name__
+        exchange = exchange.outer
