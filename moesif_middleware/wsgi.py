@@ -80,7 +80,17 @@ class MoesifMiddleware:
 class _Call:
     """One request on its way."""
 
-    __slots__ = ("_done", "_environ", "_file", "_headers", "_moesif", "_start_response", "exchange", "watches")
+    __slots__ = (
+        "_done",
+        "_environ",
+        "_file",
+        "_headers",
+        "_moesif",
+        "_request",
+        "_start_response",
+        "exchange",
+        "watches",
+    )
 
     def __init__(self, moesif: Moesif, environ: Environ, start_response: StartResponse) -> None:
         self._moesif, self._environ, self._start_response = moesif, environ, start_response
@@ -89,6 +99,8 @@ class _Call:
         """Headers that are set on the response."""
         self._file: Any = None
         """What a file wrapper that is a function returned."""
+        self._request: Any = None
+        """Werkzeug's, which knows the URL rule and which Flask takes out of the environ at the end."""
         self._done = False
         self.watches = True
         """False when nothing of this request has to be seen."""
@@ -207,7 +219,7 @@ class _Call:
             moesif.flush_request()
 
     def _route(self) -> str | None:
-        return environ_route(self._environ)
+        return environ_route(self._environ, self._request)
 
 
 def _may_have_body(environ: Environ) -> bool:

@@ -28,9 +28,12 @@ def django_route(route: str | None, script_name: str = "") -> str | None:
     return f"{script_name.rstrip('/')}/{plain.removeprefix('/')}"
 
 
-def environ_route(environ: Mapping[str, Any]) -> str | None:
-    """Return the template that Flask, Bottle or Pyramid left in the environ, None when none of them did."""
-    rule = getattr(getattr(environ.get("werkzeug.request"), "url_rule", None), "rule", None)
+def environ_route(environ: Mapping[str, Any], request: Any = None) -> str | None:
+    """Return the template that Flask, Bottle or Pyramid left in the environ, None when none of them did.
+
+    ``request`` is the ``werkzeug.request`` of the environ, which Flask takes out again at the end.
+    """
+    rule = getattr(getattr(request or environ.get("werkzeug.request"), "url_rule", None), "rule", None)
     if rule is None:
         rule = getattr(environ.get("route.handle"), "rule", None)
     if rule is None:
