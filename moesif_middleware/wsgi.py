@@ -161,6 +161,7 @@ class _Call:
         exchange.status = int(status[:3])
         exchange.response_headers = tuple(headers)
         self._moesif.response_buffer(exchange)
+        self._request = self._environ.get("werkzeug.request")
         return headers
 
     def _with_ours(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
