@@ -145,11 +145,13 @@ def hang(seconds: float) -> Callable[[socket.socket], None]:
     return lambda connection: time.sleep(seconds)
 
 
-def drip(seconds: float) -> Callable[[socket.socket], None]:
+def drip(
+    seconds: float, head: bytes = b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n"
+) -> Callable[[socket.socket], None]:
     """Answer one byte now and then, for ever as far as a per-read time-out can see."""
 
     def send(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 1000\r\n\r\n")
+        connection.sendall(head)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:

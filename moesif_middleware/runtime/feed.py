@@ -19,7 +19,7 @@ from ..errors import MoesifError, TransportError
 from ..sansio.governance import EMPTY, Snapshot, compile_config, compile_rules
 from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer
 from ..settings import Settings
-from .sinks import Transport
+from .transport import Transport
 
 _log = logging.getLogger(__name__)
 

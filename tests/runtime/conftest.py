@@ -26,8 +26,14 @@ def make(server: FaultServer) -> Iterator[Callable[..., Moesif]]:
     handles: list[Moesif] = []
 
     def build(**options: Any) -> Moesif:
-        quick = {"flush_interval": 0.02, "shutdown_timeout": 3.0, "read_timeout": 0.5, "request_timeout": 1.0}
-        handle = Moesif(Settings(application_id="test-app", base_uri=server.url, **{**quick, **options}))
+        quick = {
+            "base_uri": server.url,
+            "flush_interval": 0.02,
+            "shutdown_timeout": 3.0,
+            "read_timeout": 0.5,
+            "request_timeout": 1.0,
+        }
+        handle = Moesif(Settings(application_id="test-app", **{**quick, **options}))
         # Back-offs of a test take a tenth of what the dice say.
         handle.worker._draw = lambda: 0.02
         handles.append(handle)

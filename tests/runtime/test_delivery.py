@@ -15,7 +15,7 @@ import pytest
 from moesif_middleware import MemorySink, Moesif, Settings
 from moesif_middleware.runtime import worker as worker_module
 from moesif_middleware.runtime.ledger import balance
-from moesif_middleware.runtime.sinks import environment_proxy
+from moesif_middleware.runtime.transport import environment_proxy
 from tests.exchanges import exchange, submit
 from tests.faults import FaultServer, Reply, Request, drip, endless, garbage, hang, reset
 
@@ -84,6 +84,7 @@ def test_transient_answers_are_retried_until_they_clear(
 FAULTS: dict[str, Callable[[], Reply]] = {
     "hangs": lambda: Reply(raw=hang(3)),
     "drips": lambda: Reply(raw=drip(3)),
+    "drips headers": lambda: Reply(raw=drip(3, b"HTTP/1.1 201 Created\r\nX-Long: ")),
     "never ends": lambda: Reply(raw=endless),
     "resets": lambda: Reply(raw=reset),
     "sends garbage": lambda: Reply(raw=garbage),
@@ -119,9 +120,9 @@ def test_a_collector_that_refuses_connections_gets_the_events_when_it_is_back(
         assert moesif.flush(5)
     assert len(server.stored) == 5
     words = [record.getMessage() for record in caplog.records if record.name.endswith("worker")]
-    assert [word[:46] for word in words] == [
-        "the collector does not take events now, they w",
-        "the collector takes events again, after 0 s",
+    assert [word[:39] for word in words] == [
+        "the collector does not take events now,",
+        "the collector takes events again, after",
     ]
 
 
@@ -347,6 +348,21 @@ def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert environment_proxy("https://localhost:9500") is None
     monkeypatch.delenv("https_proxy")
     assert environment_proxy("https://api.moesif.net") is None
+
+
+def test_events_go_through_the_proxy_of_the_environment(
+    server: FaultServer, make: Callable[..., Moesif], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forward proxy gets the whole address and its own credentials."""
+    monkeypatch.setenv("http_proxy", server.url.replace("://", "://user:pass%21@"))
+    monkeypatch.delenv("no_proxy", raising=False)
+    moesif = make(base_uri="http://collector.invalid/collector")
+    submit(moesif)
+    assert moesif.flush(5)
+    (post,) = server.posts
+    assert post.path == "http://collector.invalid/collector/v1/events/batch"
+    assert post.headers["host"] == "collector.invalid"
+    assert post.headers["proxy-authorization"] == "Basic dXNlcjpwYXNzIQ=="
 
 
 def test_nothing_is_written_into_the_log_while_all_is_well(
