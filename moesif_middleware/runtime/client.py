@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import importlib
 import logging
 import os
 import random
@@ -12,7 +13,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
@@ -36,6 +37,9 @@ from .paths import compile_media_types, compile_paths, compile_statuses
 from .queue import VITAL, Entry, priority
 from .sinks import CollectorSink, Sink
 from .worker import SampledOut, Worker
+
+if TYPE_CHECKING:
+    from ..outgoing import Capture
 
 _log = logging.getLogger(__name__)
 
@@ -184,6 +188,9 @@ class Moesif:
 
     def identify_defaults(self, exchange: Exchange) -> None:
         """Fill in what no hook said: the user of the credentials, the company of a header or claim."""
+        if exchange.direction == "Outgoing":
+            # The credentials in it are the application's own.
+            return
         settings, headers = self.settings, exchange.head.headers
         if exchange.user_id is None:
             exchange.user_id = user_from_authorization(
@@ -407,6 +414,17 @@ class Moesif:
             self.forget()
         if self.enabled:
             self.worker.put(kind, value, 1024, VITAL)
+
+    def capture_outgoing(self, libraries: Iterable[str] | None = None, **options: Any) -> Capture:
+        """Capture the calls that the application makes itself with httpx, requests, urllib3 and aiohttp.
+
+        For good, until ``undo()`` of what is returned, or for as long as a ``with`` lasts. ``options`` are those of
+        ``moesif_middleware.outgoing.capture``: ``hooks`` and ``bodies``. Raises ConfigurationError for a library that
+        is unknown, or named and not installed.
+        """
+        outgoing = importlib.import_module("..outgoing", __package__)
+        found: Capture = outgoing.capture(self, libraries, **options)
+        return found
 
     def flush(self, timeout: float | None = None) -> bool:
         """Deliver everything now. Returns whether all was settled within ``timeout`` seconds (shutdown_timeout)."""

@@ -52,6 +52,11 @@ def _call(name: str, hook: Callable[..., Any], arguments: tuple[Any, ...], faile
 
 def before(hooks: Hooks, exchange: Exchange, request: Any, failed: Failed) -> Steps:
     """Identify the exchange, before the application runs."""
+    yield from identify(hooks, exchange, (request,), failed)
+
+
+def identify(hooks: Any, exchange: Exchange, arguments: tuple[Any, ...], failed: Failed) -> Steps:
+    """Identify the exchange by the three hooks that do, each given ``arguments``."""
     for name, target in (
         ("identify_user", "user_id"),
         ("identify_company", "company_id"),
@@ -60,7 +65,7 @@ def before(hooks: Hooks, exchange: Exchange, request: Any, failed: Failed) -> St
         hook = getattr(hooks, name)
         if hook is None:
             continue
-        value = yield from _call(name, hook, (request,), failed)
+        value = yield from _call(name, hook, arguments, failed)
         try:
             found = as_id(value)
         except Exception as error:  # an id whose __str__ raises is the hook's failure too
@@ -70,7 +75,7 @@ def before(hooks: Hooks, exchange: Exchange, request: Any, failed: Failed) -> St
             setattr(exchange, target, found)
 
 
-def after(hooks: Hooks, exchange: Exchange, request: Any, response: Any, failed: Failed) -> Steps:
+def after(hooks: Any, exchange: Exchange, request: Any, response: Any, failed: Failed) -> Steps:
     """Ask for metadata and whether to skip, after the response."""
     if hooks.skip is not None:
         exchange.skipped = bool((yield from _call("skip", hooks.skip, (request, response), failed)))

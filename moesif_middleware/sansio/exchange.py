@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 
@@ -222,6 +222,42 @@ class EnvironHead(RequestHead):
 
     def _server(self) -> str | None:
         return authority((self._server_name, self._server_port), self.scheme) if self._server_name else None
+
+
+class UrlHead(RequestHead):
+    """The head of a call that the application makes itself, as its HTTP library has it."""
+
+    __slots__ = ("_parts", "_raw_headers")
+
+    def __init__(self, verb: str, url: str, raw_headers: list[tuple[bytes, bytes]]) -> None:
+        self.verb = verb
+        self._parts = urlsplit(url)
+        self.scheme = self._parts.scheme or "http"
+        self.peer = None
+        self._raw_headers = raw_headers
+        self._headers = None
+
+    @property
+    def path(self) -> str:
+        """Return the decoded path."""
+        return unquote(self._parts.path) or "/"
+
+    @property
+    def wire_path(self) -> str:
+        """Return the path as it is in the URL."""
+        return self._parts.path or "/"
+
+    @property
+    def query_string(self) -> str:
+        """Return the query as it is in the URL."""
+        return self._parts.query
+
+    def _join(self) -> dict[str, str]:
+        return join_headers(self._raw_headers)
+
+    def _server(self) -> str | None:
+        # Credentials in a URL belong to nobody else.
+        return self._parts.netloc.rpartition("@")[2] or None
 
 
 def _unwrap(value: str) -> str:

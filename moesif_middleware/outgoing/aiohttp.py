@@ -1,0 +1,86 @@
+"""aiohttp's client: each request of a session. A body is kept when it is read whole, not when it is streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from aiohttp import ClientSession
+
+from . import Outgoing, begin, replace
+
+
+def _request(original: Callable[..., Any]) -> Callable[..., Any]:
+    async def request(session: ClientSession, method: str, str_or_url: Any, **named: Any) -> Any:
+        headers = {**session.headers, **(named.get("headers") or {})}
+        call = begin("aiohttp", None, method, _whole(session, str_or_url, named.get("params")), headers)
+        if call is None:
+            return await original(session, method, str_or_url, **named)
+        call.request_body(_body(named))
+        try:
+            response = await original(session, method, str_or_url, **named)
+        except BaseException as error:
+            call.failed(error)
+            raise
+        # aiohttp decodes what it reads.
+        call.answered(response, response.status, response.headers.items(), decoded=True)
+        _look_at(response, call)
+        return response
+
+    return request
+
+
+def _whole(session: Any, url: Any, params: Any) -> str:
+    base = getattr(session, "_base_url", None)
+    text = str(url if base is None else base.join(type(base)(str(url))))
+    if not params:
+        return text
+    query = (
+        params
+        if isinstance(params, str)
+        else urlencode(list(params.items() if isinstance(params, Mapping) else params))
+    )
+    return f"{text}{'&' if '?' in text else '?'}{query}"
+
+
+def _body(named: Mapping[str, Any]) -> bytes | str | None:
+    """Return the body where it is known beforehand: JSON, text, bytes or the fields of a form."""
+    data = named.get("data")
+    if named.get("json") is not None:
+        return orjson.dumps(named["json"], default=str)
+    if isinstance(data, Mapping) and all(isinstance(value, str | int | float) for value in data.values()):
+        return urlencode(data)
+    return data if isinstance(data, bytes | str) else None
+
+
+def _look_at(response: Any, call: Outgoing) -> None:
+    read, release, close = response.read, response.release, response.close
+
+    async def look() -> bytes:
+        try:
+            data: bytes = await read()
+        except BaseException as error:
+            call.failed(error)
+            raise
+        call.response_body(data)
+        await call.afinish()
+        return data
+
+    def ended(original: Callable[[], Any]) -> Callable[[], Any]:
+        def end() -> Any:
+            try:
+                return original()
+            finally:
+                call.finish()
+
+        return end
+
+    response.read = look
+    response.release, response.close = ended(release), ended(close)
+
+
+def install() -> Callable[[], None]:
+    """Look at the sessions, those that exist already too."""
+    return replace(ClientSession, "_request", _request)
