@@ -365,6 +365,19 @@ async def test_mask_event_gets_the_finished_event_with_the_response_body(kind: s
         assert event["request"]["headers"]["x-masked"] == "yes"
 
 
+async def test_the_text_of_a_contained_error_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """It may quote the very value that the mask was to take out."""
+
+    def mask(event: Any) -> None:
+        raise ValueError(f"cannot mask {event.response.body}")
+
+    with recording(hooks=Hooks(mask_event=mask)) as recorder:
+        await drive(MoesifMiddleware(answers([b'{"note": "canary-7f3a"}']), recorder.moesif), BODY)
+        assert recorder.events == []
+    assert "ValueError" in caplog.text
+    assert "canary-7f3a" not in caplog.text
+
+
 async def test_skipped_paths_make_no_event_and_cost_no_copy(recorder: Recorder) -> None:
     """Health checks and static files, by default."""
     middleware = MoesifMiddleware(answers([b"1"]), recorder.moesif)

@@ -331,11 +331,14 @@ class Moesif:
         self._sample(exchange, rate)
 
     def failed(self, where: str, error: Exception) -> None:
-        """Count a contained failure, and say it once for each place."""
+        """Count a contained failure, and say it once for each place.
+
+        Of the error only its type: its text may quote what was being masked, and a log is a way out too.
+        """
         self.errors[where] = self.errors.get(where, 0) + 1
         if where not in self._errors_said:
             self._errors_said.add(where)
-            _log.warning("%s failed and was contained; said once: %r", where, error)
+            _log.warning("%s failed and was contained; said once: %s", where, type(error).__name__)
 
     # What applications call
 
