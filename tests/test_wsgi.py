@@ -231,7 +231,19 @@ READS: dict[str, Callable[[Any], bytes]] = {
     "readlines()": lambda stream: b"".join(stream.readlines()),
     "readlines(hint)": lambda stream: b"".join(line for _ in range(9) for line in stream.readlines(10)),
     "iteration": lambda stream: b"".join(stream),
+    # Beyond PEP 3333: Werkzeug's way, where the server's stream has it.
+    "readinto()": lambda stream: _by_readinto(stream),
+    "read1()": lambda stream: b"".join(iter(lambda: stream.read1(7), b"")),
 }
+
+
+def _by_readinto(stream: Any) -> bytes:
+    found, buffer = b"", bytearray(7)
+    while size := stream.readinto(buffer):
+        found += buffer[:size]
+    return found
+
+
 RULES_THAT_READ_THE_BODY = b"""[{"_id": "r", "type": "regex", "block": false, "response": {"headers": {"X-Rule": "1"}},
   "regex_config": [{"conditions": [{"path": "request.body.kind", "value": "never"}]}]}]"""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from contextvars import Token
 from typing import Any, Protocol
 
@@ -102,8 +102,31 @@ class Input:
         return iter(self.readline, b"")
 
     def __getattr__(self, name: str) -> Any:
-        # Servers and frameworks know further methods of their own streams; only the four of PEP 3333 are looked at.
-        return getattr(self._stream, name)
+        # Beyond PEP 3333 only what the server's own stream has: Werkzeug reads by readinto() where there is one.
+        found = getattr(self._stream, name)
+        if name in {"readinto", "readinto1"}:
+            return lambda buffer: self._into(found, buffer)
+        if name == "read1":
+            return lambda size=-1: self._read1(found, size)
+        return found
+
+    def _into(self, readinto: Callable[[Any], int | None], buffer: Any) -> int | None:
+        view = memoryview(buffer).cast("B")
+        if self._ahead:
+            data, self._ahead = self._ahead[: len(view)], self._ahead[len(view) :]
+            view[: len(data)] = data
+            return len(data)
+        size = readinto(buffer)
+        if size:
+            self._saw(bytes(view[:size]))
+        return size
+
+    def _read1(self, read1: Callable[[int], bytes], size: int) -> bytes:
+        if not self._ahead:
+            return self._saw(read1(size))
+        end = len(self._ahead) if size < 0 else size
+        data, self._ahead = self._ahead[:end], self._ahead[end:]
+        return data
 
 
 class Chunks:
