@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import inspect
 import warnings
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ..outgoing import OutgoingHooks
+from ..outgoing import Capture, OutgoingHooks
 from ..runtime.client import Moesif
 from .keys import advice, translate
 
 Arguments = Callable[[Any, Any], tuple[Any, ...]]
 """From the new request and response to the arguments of an old hook; the response is None before there is one."""
 
-_capturing: weakref.WeakSet[Moesif] = weakref.WeakSet()
+capturing: dict[Moesif, Capture] = {}
+"""The handles whose old dictionary asked for outgoing calls, each with what undoes it."""
 
 
 def open_handle(old: Mapping[str, Any] | None, arguments: Arguments, *, stacklevel: int = 3) -> Moesif:
@@ -35,15 +35,14 @@ def open_handle(old: Mapping[str, Any] | None, arguments: Arguments, *, stacklev
         settings["masking"] = {name: tuple(values) for name, values in found.masking.items()}
     settings.update(_hooks(found.hooks, arguments))
     moesif = Moesif.shared(settings)
-    if found.outgoing.get("CAPTURE_OUTGOING_REQUESTS") and moesif not in _capturing:
-        _capturing.add(moesif)
+    if found.outgoing.get("CAPTURE_OUTGOING_REQUESTS") and moesif not in capturing:
         hooks = {
             name.removesuffix("_OUTGOING").lower(): hook
             for name, hook in found.outgoing.items()
             if name not in {"CAPTURE_OUTGOING_REQUESTS", "LOG_BODY_OUTGOING"}
         }
         bodies = bool(found.outgoing.get("LOG_BODY_OUTGOING", True))
-        moesif.capture_outgoing(["requests"], hooks=OutgoingHooks(**hooks), bodies=bodies)
+        capturing[moesif] = moesif.capture_outgoing(["requests"], hooks=OutgoingHooks(**hooks), bodies=bodies)
     return moesif
 
 
