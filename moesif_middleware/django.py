@@ -37,7 +37,6 @@ _log = logging.getLogger(__name__)
 SETTING = "MOESIF_MIDDLEWARE"
 _SEEN = "moesif_middleware.applications"
 """The key, in the environ or scope, of the application ids whose middleware this request has passed."""
-_OLD = "moesif_middleware.compat."
 _TRANSACTION = "X-Moesif-Transaction-Id"
 
 _handles: dict[type[MoesifMiddleware], Moesif] = {}
@@ -296,11 +295,11 @@ class _Call:
         moesif, exchange = self._moesif, self.exchange
         exchange.ended = time.time()
         if exchange.keep and not exchange.skipped:
+            yield from self._identify(load=not self._is_async)
             if moesif.hooks_after:
                 view = moesif.view(exchange)
                 view.original = self._response
                 yield from hooks.after(moesif.hooks, exchange, self._request, view, moesif.failed)
-            yield from self._identify(load=not self._is_async)
         self._submit()
         if moesif.settings.flush_each_request:
             if self._is_async:
@@ -362,9 +361,6 @@ def check_settings(app_configs: object = None, **_: object) -> list[Any]:  # noq
     W001: the middleware is not in MIDDLEWARE. W002: it is there twice.
     """
     value = getattr(django_settings, SETTING, None)
-    if any(str(name).startswith(_OLD) for name in django_settings.MIDDLEWARE):
-        # The vendor's keys, of which a DeprecationWarning says what they are called now.
-        return []
     return [*_check_value(value), *_check_middleware(list(django_settings.MIDDLEWARE))]
 
 

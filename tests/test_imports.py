@@ -71,7 +71,6 @@ ALLOWED = {
     "wsgi": {"runtime", "sansio", "settings", "errors"},
     "flask": {"runtime", "sansio", "settings", "errors", "wsgi"},
     "django": {"runtime", "sansio", "settings", "errors"},
-    "compat": {"runtime", "outgoing", "asgi", "wsgi", "django"},
 }
 
 

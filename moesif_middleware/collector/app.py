@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute
 
 from .context import CollectorContext
 from .faults import FaultSwitch
@@ -17,13 +16,10 @@ from .guard import Guard
 from .page import page_routes
 from .refusals import HANDLERS, on_http
 from .retention import keep_retaining
-from .routes import entities, events, feed, governance, search
 from .settings import CollectorSettings
 from .stores import Store
 from .stores.opening import open_store
-
-COLLECTOR_PREFIXES = ("/v1", "/collector/v1")
-MANAGEMENT_PREFIXES = ("/v1", "/api/v1")
+from .table import api_routes
 
 
 def create_app(settings: CollectorSettings, store: Store | None = None) -> Starlette:
@@ -47,7 +43,7 @@ def create_app(settings: CollectorSettings, store: Store | None = None) -> Starl
     if settings.faults or settings.latency:
         middleware.append(Middleware(FaultSwitch, faults=settings.faults, latency=settings.latency))
     app = Starlette(
-        routes=_routes(context),
+        routes=[*api_routes(), *page_routes(context)],
         middleware=middleware,
         exception_handlers={**HANDLERS, HTTPException: on_http},
         lifespan=lifespan,
@@ -55,15 +51,3 @@ def create_app(settings: CollectorSettings, store: Store | None = None) -> Starl
     app.router.redirect_slashes = False
     app.state.context = context
     return app
-
-
-def _routes(context: CollectorContext) -> list[BaseRoute]:
-    found: list[BaseRoute] = []
-    for prefix in COLLECTOR_PREFIXES:
-        found += events.routes(prefix) + feed.routes(prefix) + entities.routes(prefix)
-    for prefix in MANAGEMENT_PREFIXES:
-        found += feed.editing_routes(prefix) + governance.routes(prefix)
-    # The reference prints its search examples without a version.
-    for prefix in ("", *MANAGEMENT_PREFIXES):
-        found += search.routes(prefix)
-    return found + page_routes(context)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from .context import CollectorContext
 from .refusals import Refusal
+from .tokens import verified
 
 APPLICATION_ID: Final = "x-moesif-application-id"
 
@@ -31,18 +32,20 @@ def collector_call(handler: Handler) -> Endpoint:
     return endpoint
 
 
-def management_call(scope: str, handler: Handler) -> Endpoint:
-    """Return the endpoint of a Management API call: 401 without a known key that has ``scope``, 429 over the rate.
+def management_call(scopes: tuple[str, ...], handler: Handler, *, public: bool = False) -> Endpoint:
+    """Return the endpoint of a Management API call: 401 without a known key that has all scopes, 429 over the rate.
 
     The application is the one named by the query parameter ``app_id``; ``~`` is the first one (404 when unknown).
+    A ``public`` call takes the access token of a workspace as well, whose application is its own.
     """
 
     async def endpoint(request: Request) -> Response:
         context = context_of(request)
         require_json_acceptable(request)
-        key = _authorize(request, context, scope)
+        signed = _signed(request, context) if public else None
+        key, app = signed or (_authorize(request, context, scopes), None)
         context.rate.spend(key)
-        return await handler(request, context, _managed_application(request, context))
+        return await handler(request, context, app or managed_application(context, request.query_params.get("app_id")))
 
     return endpoint
 
@@ -81,27 +84,42 @@ def _application(request: Request, context: CollectorContext) -> str:
     return found[0]
 
 
-def _authorize(request: Request, context: CollectorContext, scope: str) -> str:
+def bearer(request: Request) -> str:
+    """Return the token of ``Authorization: Bearer``. Raises Refusal 401."""
     kind, _, sent = request.headers.get("authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not sent:
+    if kind.lower() != "bearer" or not sent.strip():
         raise Refusal(401, "Authorization: Bearer <management key> is missing", {"WWW-Authenticate": "Bearer"})
-    found = [key for key in context.management_keys if same(key.key, sent.strip())]
-    if not found:
-        raise Refusal(401, "the management key is not known", {"WWW-Authenticate": "Bearer"})
-    scopes = found[0].scopes
-    if scopes is not None and scope not in scopes:
-        raise Refusal(
-            401,
-            f"the management key lacks the scope {scope}",
-            {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{scope}"'},
-        )
-    return found[0].key
+    return sent.strip()
 
 
-def _managed_application(request: Request, context: CollectorContext) -> str:
-    wanted = request.query_params.get("app_id", "~")
-    if wanted == "~":
+def managed_application(context: CollectorContext, wanted: str | None) -> str:
+    """Return the application that a management call names; ``~`` and none are the first one. Raises Refusal 404."""
+    if wanted in (None, "~"):
         return context.apps[0]
     if wanted not in context.apps:
         raise Refusal(404, "app_id is not an application of this collector")
     return wanted
+
+
+def _authorize(request: Request, context: CollectorContext, scopes: tuple[str, ...]) -> str:
+    sent = bearer(request)
+    found = [key for key in context.management_keys if same(key.key, sent)]
+    if not found:
+        raise Refusal(401, "the management key is not known", {"WWW-Authenticate": "Bearer"})
+    held = found[0].scopes
+    if held is not None and (lacking := [scope for scope in scopes if scope not in held]):
+        raise Refusal(
+            401,
+            f"the management key lacks the scope {' and '.join(lacking)}",
+            {"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{" ".join(lacking)}"'},
+        )
+    return found[0].key
+
+
+def _signed(request: Request, context: CollectorContext) -> tuple[str, str] | None:
+    """Return the key and the application of an access token, None when it is none."""
+    found = verified(bearer(request), (key.key for key in context.management_keys), context.clock())
+    if found is None or found[1].get("app") not in context.apps:
+        return None
+    key, claims = found
+    return key, str(claims["app"])

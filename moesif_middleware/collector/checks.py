@@ -13,6 +13,8 @@ from ..errors import InvalidModel
 Check = Callable[[Any], None]
 """Takes a value that is not null; raises Unfit."""
 
+_SCHEMAS: Final[dict[Check, dict[str, Any]]] = {}
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS: Final = 253_402_300_799_999
 MILLISECOND: Final = timedelta(milliseconds=1)
@@ -56,9 +58,33 @@ class Fields:
                     check(item)
                 except Unfit as unfit:
                     raise unfit.within(name)  # noqa: B904 - it is the same exception
+        self.complete(value)
+
+    def complete(self, value: Mapping[str, Any]) -> None:
+        """Raise Unfit when a field is missing that must be there."""
         for name in self.required:
             if value.get(name) is None:
                 raise Unfit("is required", name)
+
+
+def described(check: Check, schema: dict[str, Any]) -> Check:
+    """Note the JSON Schema of what a check accepts, and return the check."""
+    _SCHEMAS[check] = schema
+    return check
+
+
+def schema_of(check: Check) -> dict[str, Any]:
+    """Return the JSON Schema of what a check accepts; an empty one for a check that was not described."""
+    if isinstance(check, Fields):
+        needed = check.required
+        fields = {name: _nullable(schema_of(each), required=name in needed) for name, each in check.checks.items()}
+        schema: dict[str, Any] = {"type": "object", "properties": fields}
+        return {**schema, "required": list(needed)} if needed else schema
+    return _SCHEMAS.get(check, {})
+
+
+def _nullable(schema: dict[str, Any], *, required: bool) -> dict[str, Any]:
+    return schema if required or not schema else {"anyOf": [schema, {"type": "null"}]}
 
 
 def list_of(check: Check) -> Check:
@@ -70,7 +96,7 @@ def list_of(check: Check) -> Check:
         for index, item in enumerate(value):
             at(f"[{index}]", check, item)
 
-    return check_items
+    return described(check_items, {"type": "array", "items": schema_of(check)})
 
 
 def map_of(check: Check) -> Check:
@@ -81,7 +107,7 @@ def map_of(check: Check) -> Check:
         for name, item in value.items():
             at(name, check, item)
 
-    return check_values
+    return described(check_values, {"type": "object", "additionalProperties": schema_of(check)})
 
 
 def at(step: str, check: Check, value: Any) -> None:
@@ -135,7 +161,13 @@ def whole(lowest: int, highest: int) -> Check:
         if type(value) is not int or not lowest <= value <= highest:
             raise Unfit(f"must be an integer from {lowest} to {highest}")
 
-    return check_whole
+    return described(check_whole, {"type": "integer", "minimum": lowest, "maximum": highest})
+
+
+def number(value: Any) -> None:
+    """Accept a number."""
+    if type(value) not in (int, float):
+        raise Unfit("must be a number")
 
 
 def percent(value: Any) -> None:
@@ -151,7 +183,7 @@ def one_of(*choices: str) -> Check:
         if value not in choices:
             raise Unfit(f"must be one of {', '.join(choices)}")
 
-    return check_choice
+    return described(check_choice, {"type": "string", "enum": list(choices)})
 
 
 def text_or_list(value: Any) -> None:
@@ -193,3 +225,21 @@ def base64_bytes(value: Any) -> bytes:
         return binascii.a2b_base64(value, strict_mode=True)
     except (binascii.Error, ValueError):
         raise Unfit("must be base64, as transfer_encoding says") from None
+
+
+int32: Final = whole(-(2**31), 2**31 - 1)
+int64: Final = whole(-(2**63), 2**63 - 1)
+
+for _check, _schema in (
+    (any_object, {"type": "object"}),
+    (text, {"type": "string"}),
+    (name, {"type": "string", "minLength": 1}),
+    (key, {"type": "string", "minLength": 1, "maxLength": 1024}),
+    (flag, {"type": "boolean"}),
+    (number, {"type": "number"}),
+    (percent, {"type": "number", "minimum": 0, "maximum": 100}),
+    (text_or_list, {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+    (headers, {"type": "object", "additionalProperties": {"type": "string"}}),
+    (moment, {"type": "string", "format": "date-time"}),
+):
+    described(_check, _schema)

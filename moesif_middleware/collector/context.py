@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .feed import Feeds
@@ -64,7 +66,17 @@ class CollectorContext:
     arrivals: Arrivals = field(default_factory=Arrivals)
     rate: CalendarRate = field(default_factory=CalendarRate)
     large_bodies: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LARGE_AT_ONCE))
+    clock: Callable[[], float] = time.time
+    editing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who reads a document, changes it and writes it again."""
+    membership_due: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when cohorts or rules have changed: who is in which cohort is looked at again at once."""
     feeds: Feeds = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "feeds", Feeds(self.store))
+
+    def governance_changed(self, app: str) -> None:
+        """Say that rules, config or cohorts were just written."""
+        self.feeds.changed(app)
+        self.membership_due.set()

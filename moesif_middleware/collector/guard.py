@@ -18,7 +18,7 @@ from .refusals import refused
 TOKEN_HEADER: Final = "x-collector-token"  # noqa: S105 - a header's name
 TOKEN_COOKIE: Final = "collector_token"  # noqa: S105 - a cookie's name
 
-_WITH_KEY_OF_THEIR_OWN: Final = ("/v1/", "/collector/v1/", "/api/v1/")
+_WITH_KEY_OF_THEIR_OWN: Final = ("/v1/", "/collector/v1/", "/api/v1/", "/search/")
 
 
 class Guard:

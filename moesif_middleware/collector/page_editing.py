@@ -17,10 +17,10 @@ from starlette.routing import Route
 from . import checks
 from .calls import Handler
 from .context import CollectorContext
+from .documents import posted
 from .page_answers import API, SECURITY_HEADERS, answer, application, listing
-from .payload import parse, read
 from .refusals import Refusal
-from .routes.governance import RULE, RULE_LIMIT, create_rule, delete_rule, list_rules, update_rule
+from .routes.governance import RULE, RULES, list_rules
 from .trial import Trial
 
 MOST_DELETED: Final = 500
@@ -42,9 +42,9 @@ def routes(context: CollectorContext) -> list[Route]:
         Route(f"{API}/events", editing.delete_events, methods=["DELETE"]),
         Route(f"{API}/trial", editing.trial, methods=["POST"]),
         Route(rules, editing.governed(list_rules), methods=["GET"]),
-        Route(rules, editing.governed(create_rule), methods=["POST"]),
-        Route(rule, editing.governed(update_rule), methods=["POST"]),
-        Route(rule, editing.governed(delete_rule), methods=["DELETE"]),
+        Route(rules, editing.governed(RULES.create), methods=["POST"]),
+        Route(rule, editing.governed(RULES.update), methods=["POST"]),
+        Route(rule, editing.governed(RULES.delete), methods=["DELETE"]),
     ]
 
 
@@ -83,7 +83,7 @@ class Editing:
         """
         _require_json(request)
         asked = listing(request, self._context)
-        body: Any = parse(await read(request, RULE_LIMIT), request.headers.get("content-encoding", ""), RULE_LIMIT)
+        body: Any = await posted(request)
         _TRIAL(body)
         trial = Trial.of(self._context.feeds.current(asked.app), body.get("rule"))
         if body.get("event") is None:

@@ -277,13 +277,9 @@ class Moesif:
 
     def view(self, exchange: Exchange) -> hooks_module.ResponseView:
         """Return the response as hooks see it."""
-        request, response = exchange.request_body, exchange.response_body
-        return hooks_module.ResponseView(
-            exchange.status,
-            httpx.Headers(list(exchange.response_headers)),
-            response.getvalue() if response is not None else b"",
-            request.getvalue() if request is not None else b"",
-        )
+        kept = exchange.response_body
+        headers = httpx.Headers(list(exchange.response_headers))
+        return hooks_module.ResponseView(exchange.status, headers, kept.getvalue() if kept is not None else b"")
 
     def new_transaction_id(self) -> str:
         """Return a random UUID (version 4) as text."""

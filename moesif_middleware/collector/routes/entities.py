@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from ...models import wire_time
-from ..calls import Handler, collector_call
-from ..checks import Fields, Unfit, at
+from ..calls import Handler
+from ..checks import Fields, Unfit, at, list_of
 from ..context import CollectorContext
 from ..merge import merged
+from ..operations import OBJECT, Operation
 from ..payload import MEGABYTE, parse, read
 from ..refusals import JSONAnswer
 from ..wire import COMPANY, SUBSCRIPTION, USER
@@ -39,16 +39,6 @@ ENTITIES: Final = (
     Entity("companies", "company_id", COMPANY),
     Entity("subscriptions", "subscription_id", SUBSCRIPTION),
 )
-
-
-def routes(prefix: str) -> list[Route]:
-    """Return the routes under ``prefix``."""
-    found = []
-    for entity in ENTITIES:
-        path = f"{prefix}/{entity.kind}"
-        found.append(Route(f"{path}/batch", collector_call(_handler(entity, _batch)), methods=["POST"]))
-        found.append(Route(path, collector_call(_handler(entity, _one)), methods=["POST"]))
-    return found
 
 
 def upserts(entity: Entity, items: list[tuple[str, Any]], now_ms: int) -> dict[str, dict[str, Any]]:
@@ -87,3 +77,15 @@ def _handler(entity: Entity, items_of: Callable[[Any], list[tuple[str, Any]]]) -
         return JSONAnswer({}, 201, context.feeds.current(app).tags)
 
     return handler
+
+
+def _operations() -> Iterator[Operation]:
+    for entity in ENTITIES:
+        batch, one = _handler(entity, _batch), _handler(entity, _one)
+        yield Operation("POST", f"/{entity.kind}/batch", batch, f"Update {entity.kind}", (), 201, (),
+                        list_of(entity.fields), answer=OBJECT, refusals=(400, 413))  # fmt: skip
+        yield Operation("POST", f"/{entity.kind}", one, f"Update one of {entity.kind}", (), 201, (),
+                        entity.fields, answer=OBJECT, refusals=(400, 413))  # fmt: skip
+
+
+OPERATIONS: Final = tuple(_operations())

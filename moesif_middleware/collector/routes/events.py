@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from ..calls import Handler, collector_call
-from ..checks import Unfit
+from ..calls import Handler
+from ..checks import Unfit, list_of
 from ..context import CollectorContext
 from ..intake import Arrival, action_row, event_row
+from ..operations import Operation
 from ..payload import MEGABYTE, parse, read
 from ..refusals import JSONAnswer
 from ..stores import EventRow
+from ..wire import ACTION, EVENT
 
 EVENTS_LIMIT: Final = 50 * MEGABYTE
 ACTIONS_LIMIT: Final = 12 * MEGABYTE
@@ -27,18 +28,23 @@ ACTIONS_LIMIT: Final = 12 * MEGABYTE
 _INLINE: Final = 64 * 1024
 """A body up to this many bytes is prepared on the event loop: handing it to a thread would cost more."""
 
+_STORED: Final = {
+    "type": "object",
+    "properties": {"stored": {"type": "integer"}, "duplicates": {"type": "integer"}},
+    "required": ["stored", "duplicates"],
+}
+
 RowOf = Callable[[Any, Arrival], EventRow]
 
 
-def routes(prefix: str) -> list[Route]:
-    """Return the routes under ``prefix``."""
-    groups = (("events", event_row, EVENTS_LIMIT), ("actions", action_row, ACTIONS_LIMIT))
-    found = []
-    for name, row_of, limit in groups:
+def _operations() -> Iterator[Operation]:
+    groups = (("events", event_row, EVENTS_LIMIT, EVENT), ("actions", action_row, ACTIONS_LIMIT, ACTION))
+    for name, row_of, limit, fields in groups:
         one, batch = _handler(partial(_one, row_of), limit), _handler(partial(_batch, row_of), limit)
-        found.append(Route(f"{prefix}/{name}/batch", collector_call(batch), methods=["POST"]))
-        found.append(Route(f"{prefix}/{name}", collector_call(one), methods=["POST"]))
-    return found
+        yield Operation("POST", f"/{name}/batch", batch, f"Store {name}", (), 201, (), list_of(fields),
+                        answer=_STORED, refusals=(400, 413))  # fmt: skip
+        yield Operation("POST", f"/{name}", one, f"Store one of {name}", (), 201, (), fields,
+                        answer=_STORED, refusals=(400, 413))  # fmt: skip
 
 
 def _one(row_of: RowOf, document: Any, arrival: Arrival) -> list[EventRow]:
@@ -80,3 +86,6 @@ def _prepare(
     rows_of: Callable[[Any, Arrival], list[EventRow]], raw: bytes, coding: str, limit: int, arrival: Arrival
 ) -> list[EventRow]:
     return rows_of(parse(raw, coding, limit), arrival)
+
+
+OPERATIONS: Final = tuple(_operations())

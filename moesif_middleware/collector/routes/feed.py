@@ -11,13 +11,12 @@ from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from .. import checks
-from ..calls import collector_call, management_call
 from ..checks import Fields, list_of, map_of
 from ..context import CollectorContext
 from ..feed import CONFIG_KEY
+from ..operations import APP_ID, OBJECT, Operation, array_of
 from ..payload import MEGABYTE, parse, read
 from ..refusals import JSONAnswer
 from .governance import REGEX_GROUP
@@ -39,22 +38,6 @@ CONFIG: Final = Fields(
         "regex_config": list_of(_SAMPLED_GROUP),
     }
 )
-
-
-def routes(prefix: str) -> list[Route]:
-    """Return the reading routes under ``prefix``."""
-    return [
-        Route(f"{prefix}/config", collector_call(_config), methods=["GET"]),
-        Route(f"{prefix}/rules", collector_call(_rules), methods=["GET"]),
-    ]
-
-
-def editing_routes(prefix: str) -> list[Route]:
-    """Return the routes under ``prefix`` that edit the config."""
-    return [
-        Route(f"{prefix}/config", management_call("update:config", _replace), methods=["PUT"]),
-        Route(f"{prefix}/config", management_call("update:config", _update), methods=["PATCH"]),
-    ]
 
 
 async def _config(request: Request, context: CollectorContext, app: str) -> Response:
@@ -96,3 +79,24 @@ async def _edit(request: Request, context: CollectorContext, app: str, *, merge:
     context.feeds.changed(app)
     served = context.feeds.current(app)
     return JSONAnswer(served.config, 200, served.tags)
+
+
+READING: Final = tuple(
+    Operation("GET", f"/{name}", handler, f"Fetch {name}", (), 200, (), answer=answer, refusals=(304,))
+    for name, handler, answer in (("config", _config, OBJECT), ("rules", _rules, array_of(OBJECT)))
+)
+EDITING: Final = tuple(
+    Operation(
+        verb,
+        "/config",
+        handler,
+        summary,
+        ("update:config",),
+        200,
+        (APP_ID,),
+        CONFIG,
+        answer=OBJECT,
+        refusals=(400, 404, 413),
+    )
+    for verb, handler, summary in (("PUT", _replace, "Replace the config"), ("PATCH", _update, "Merge into the config"))
+)
