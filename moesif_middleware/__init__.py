@@ -9,8 +9,6 @@ The adapters are in modules of their own, so that nothing is imported that an ap
 
 from __future__ import annotations
 
-import logging
-
 from ._version import VERSION as __version__  # noqa: N811  # the name that tools look for
 from .errors import ConfigurationError, InvalidModel, MoesifError
 from .models import Action, Campaign, Company, Event, EventRequest, EventResponse, Subscription, User
@@ -18,8 +16,6 @@ from .runtime.client import Moesif
 from .runtime.current import add_metadata, identify, skip
 from .runtime.sinks import CollectorSink, MemorySink, Sink
 from .settings import DEFAULT_SKIP_PATHS, Hooks, Masking, Settings
-
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "DEFAULT_SKIP_PATHS",

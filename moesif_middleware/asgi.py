@@ -46,7 +46,7 @@ class MoesifMiddleware:
 
     def __init__(self, app: ASGIApp, moesif: Moesif | None = None, **settings: Any) -> None:  # type: ignore[misc]
         self.app = app
-        self.moesif = moesif if moesif is not None else Moesif.shared(**settings)
+        self.moesif = Moesif.given(moesif, settings)
         self._templates = Templates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -25,11 +25,11 @@ class MoesifError(Exception):
 
 
 class ConfigurationError(MoesifError, ValueError):
-    """A setting that cannot be used. ``key`` is its name as the caller wrote it."""
+    """A setting that cannot be used. ``key`` is its name as the caller wrote it, ``message`` what is wrong with it."""
 
     def __init__(self, key: str, message: str) -> None:
         super().__init__(f"{key}: {message}")
-        self.key = key
+        self.key, self.message = key, message
 
 
 class InvalidModel(MoesifError, ValueError):

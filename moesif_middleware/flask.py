@@ -23,7 +23,7 @@ def init_app(app: Flask, moesif: Moesif | None = None) -> Moesif:
     Without a handle the settings are those of ``app.config`` that begin with ``MOESIF_``, over those of the
     environment: ``app.config["MOESIF_APPLICATION_ID"] = "..."``.
     """
-    handle: Moesif = Moesif.shared(app.config.get_namespace("MOESIF_")) if moesif is None else moesif
+    handle = Moesif.given(app.config.get_namespace("MOESIF_") if moesif is None else moesif, {})
     if app.extensions.get(EXTENSION) == handle:
         return handle
     app.wsgi_app = MoesifMiddleware(app.wsgi_app, handle)  # type: ignore[method-assign]  # as Flask documents it

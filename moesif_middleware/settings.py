@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
+from ipaddress import ip_network
 from typing import Any, Self, cast
+from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
 
@@ -76,23 +78,25 @@ class Number:
                 value = int(value) if whole else float(value)
             except ValueError:
                 raise ConfigurationError(key, f"{wanted}, not {value!r}") from None
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or (whole and value != int(value)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not self.low <= value <= self.high:
             raise ConfigurationError(key, f"{wanted}, not {value!r}")
-        if not self.low <= value <= self.high:
+        # Only now: NaN and infinity, which int() cannot take, are in no range.
+        if whole and value != int(value):
             raise ConfigurationError(key, f"{wanted}, not {value!r}")
         return int(value) if whole else float(value)
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string that the whole of ``pattern`` matches; ``meaning`` says in words which."""
+    """A string that the whole of ``pattern`` matches; ``meaning`` says in words which. ``optional``: or None."""
 
     pattern: str = r"(?s).*"
     meaning: str = "text"
+    optional: bool = False
 
     def __call__(self, key: str, value: object) -> str | None:
         """Return the value, or raise ConfigurationError."""
-        if value is None:
+        if value is None and self.optional:
             return None
         if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
             raise ConfigurationError(key, f"must be {self.meaning}, not {type(value).__name__} {_shown(key, value)}")
@@ -116,6 +120,45 @@ class Texts:
             if all(isinstance(part, str) for part in found):
                 return cast("tuple[str, ...]", found)
         raise ConfigurationError(key, f"must be a list of strings, or one string with commas, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """The address of an HTTP server, perhaps with a path, as text."""
+
+    def __call__(self, key: str, value: object) -> str:
+        """Return the value, or raise ConfigurationError."""
+        wanted = "must be a URL such as https://api.moesif.net"
+        if not isinstance(value, str) or not re.fullmatch(r"https?://[^\s?#]+", value):
+            raise ConfigurationError(key, f"{wanted}, not {type(value).__name__} {value!r}")
+        try:
+            parts = urlsplit(value)
+            usable = bool(parts.hostname) and parts.port != 0 and value.isprintable()
+        except ValueError as error:
+            raise ConfigurationError(key, f"{wanted}, not {value!r}: {error}") from None
+        if "@" in parts.netloc:
+            # Not repeated: it may hold a password, which would not be sent.
+            raise ConfigurationError(key, f"{wanted}, without a user or a password in it")
+        if not usable:
+            raise ConfigurationError(key, f"{wanted}, not {value!r}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """Addresses and networks as Texts; None is let through, with a meaning of its own."""
+
+    def __call__(self, key: str, value: object) -> tuple[str, ...] | None:
+        """Return the value, or raise ConfigurationError."""
+        found = Texts(optional=True)(key, value)
+        for network in found or ():
+            try:
+                ip_network(network.strip(), strict=False)
+            except ValueError:
+                # Taken for nobody's address it would switch all proxy headers off without a word.
+                message = f"{network!r} must be an address or a network such as 10.0.0.0/8"
+                raise ConfigurationError(key, message) from None
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +275,8 @@ class Settings:
         "The Collector Application Id that every event is sent under. Required.",
     )  # fmt: skip
     base_uri: str = _option(
-        "https://api.moesif.net", Text(r"https?://[^\s/?#]+[^\s?#]*", "a URL such as https://api.moesif.net"),
-        "The collector. May have a path, as the secure proxy does.",
-    )  # fmt: skip
+        "https://api.moesif.net", Url(), "The collector. May have a path, as the secure proxy does."
+    )
     enabled: bool = _option(True, Flag(), "Off: the application runs bare.")
     strict: bool = _option(False, Flag(), "Raise on a bad setting instead of saying so once and letting the app run.")
     debug: bool = _option(False, Flag(), "Say in the log what is captured, sent and answered; never any content.")
@@ -243,7 +285,7 @@ class Settings:
         "enforce: rules block. shadow: decide and record, never block. off: no rules.",
     )  # fmt: skip
     transaction_header: bool = _option(True, Flag(), "Set X-Moesif-Transaction-Id on responses.")
-    api_version: str | None = _option(None, Text(), "request.api_version of every event.")
+    api_version: str | None = _option(None, Text(optional=True), "request.api_version of every event.")
 
     capture_body: bool = _option(True, Flag(), "Off: no body is ever kept.")
     body_bytes: int = _option(100_000, Number(0, 460_800, "bytes"), "Kept of each body; the server takes 460 800.")
@@ -257,15 +299,15 @@ class Settings:
     masking: Masking = _option(Masking(), Nested(Masking), "See Masking.")
 
     trusted_proxies: tuple[str, ...] | None = _option(
-        None, Texts(optional=True),
+        None, Networks(),
         "Peers whose proxy headers say who the client is (addresses, networks). Not set: any. (): none.",
     )  # fmt: skip
     authorization_header: tuple[str, ...] = _option(
         ("authorization",), Texts(), "Headers that may hold credentials; the first one present names the user."
     )
     authorization_user_id_field: str = _option("sub", Text(r".+", "a claim's name"), "The JWT claim of the user id.")
-    company_id_header: str | None = _option(None, Text(), "A request header that holds the company id.")
-    company_id_claim: str | None = _option(None, Text(), "The JWT claim of the company id.")
+    company_id_header: str | None = _option(None, Text(optional=True), "A request header that holds the company id.")
+    company_id_claim: str | None = _option(None, Text(optional=True), "The JWT claim of the company id.")
 
     batch_events: int = _option(100, Number(1, 10_000, "events"), "Events in one request to the collector, at most.")
     batch_bytes: int = _option(4_194_304, Number(65_536, 50_000_000, "bytes"), "Encoded bytes in one, at most.")
@@ -281,7 +323,7 @@ class Settings:
     refresh_interval: float = _option(60.0, Number(1.0, 86_400.0, "seconds"), "Between two looks at config and rules.")
 
     spool_path: str | None = _option(
-        None, Text(r".+", "a file's path"), "A file for undelivered events. Not set: memory."
+        None, Text(r".+", "a file's path", optional=True), "A file for undelivered events. Not set: memory."
     )
     spool_bytes: int = _option(268_435_456, Number(1_048_576, 1_099_511_627_776, "bytes"), "The file's size, at most.")
     spool_age: float = _option(86_400.0, Number(1.0, 2_592_000.0, "seconds"), "Events older than this leave the spool.")
@@ -314,13 +356,13 @@ class Settings:
         found = _from_environment(os.environ if environ is None else environ)
         hooks: dict[str, Any] = {}
         for key, value in (options or {}).items():
-            name = key.lower()
+            name = str(key).lower()
             if name in HOOK_NAMES:
                 hooks[name] = value
             elif name in SETTING_NAMES:
                 found[name] = value
             else:
-                raise unknown_key(key, [*SETTING_NAMES, *HOOK_NAMES])
+                raise unknown_key(str(key), [*SETTING_NAMES, *HOOK_NAMES])
         if hooks:
             base = found.get("hooks")
             given = {name: getattr(base, name) for name in HOOK_NAMES} if isinstance(base, Hooks) else {}

@@ -41,7 +41,7 @@ class MoesifMiddleware:
 
     def __init__(self, app: WSGIApp, moesif: Moesif | None = None, **settings: Any) -> None:
         self.app = app
-        self.moesif = moesif if moesif is not None else Moesif.shared(**settings)
+        self.moesif = Moesif.given(moesif, settings)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""

@@ -13,9 +13,12 @@ from moesif_middleware.settings import (
     Flag,
     Hooks,
     Masking,
+    Nested,
+    Networks,
     Number,
     Settings,
     Texts,
+    Url,
 )
 
 TARGET = Path(__file__).parent.parent / "docs" / "settings.md"
@@ -42,7 +45,10 @@ def values(check: object) -> str:
         return f"{check.low:g} to {check.high:g} {check.unit}" if check.high < 10**6 else f"{check.unit}"
     if isinstance(check, Choice):
         return ", ".join(check.words)
-    return "strings" if isinstance(check, Texts) else "text"
+    if isinstance(check, Nested):
+        return f"{check.kind.__name__}(...) or a mapping"
+    named = {Texts: "strings", Networks: "addresses and networks", Url: "a URL"}
+    return next((words for kind, words in named.items() if isinstance(check, kind)), "text")
 
 
 def default(value: object) -> str:

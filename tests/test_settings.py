@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from dataclasses import fields
 from typing import Any
 
 import pytest
 
-from moesif_middleware import ConfigurationError, Hooks, Masking, Moesif, Settings
+from moesif_middleware import ConfigurationError, Hooks, Masking, MemorySink, Moesif, Settings
 from moesif_middleware.asgi import MoesifMiddleware
+from moesif_middleware.wsgi import MoesifMiddleware as WSGIMiddleware
 
 ID = {"application_id": "an-application-id"}
 
@@ -38,6 +41,16 @@ ID = {"application_id": "an-application-id"}
         ({**ID, "masking": 3}, "masking", "Masking(...)"),
         ({**ID, "hooks": {"identify_usr": print}}, "hooks.identify_usr", "identify_user"),
         ({**ID, "flush_interval": "nan"}, "flush_interval", "from 0.01 to 3600"),
+        ({**ID, "body_bytes": float("nan")}, "body_bytes", "not nan"),
+        ({**ID, "body_bytes": float("inf")}, "body_bytes", "not inf"),
+        ({**ID, "base_uri": None}, "base_uri", "a URL such as"),
+        ({**ID, "base_uri": "http://host:99999"}, "base_uri", "Port out of range"),
+        ({**ID, "base_uri": "http://[::1"}, "base_uri", "Invalid IPv6"),
+        ({**ID, "base_uri": "http://:80"}, "base_uri", "a URL such as"),
+        ({**ID, "base_uri": "http://ann:pw@host"}, "base_uri", "without a user or a password"),
+        ({**ID, "authorization_user_id_field": None}, "authorization_user_id_field", "a claim's name"),
+        ({**ID, "trusted_proxies": "10.0.0.0/8, proxy"}, "trusted_proxies", "'proxy' must be an address or a network"),
+        ({**ID, 7: 1}, "7", "is not a setting"),
     ],
 )
 def test_a_bad_setting_is_one_error_with_the_key_and_the_fix(options: dict[str, Any], key: str, words: str) -> None:
@@ -46,6 +59,79 @@ def test_a_bad_setting_is_one_error_with_the_key_and_the_fix(options: dict[str, 
         Settings.load(options, {})
     assert caught.value.key == key
     assert words in str(caught.value)
+
+
+def test_a_password_in_the_base_uri_is_not_repeated() -> None:
+    """The line goes into a log."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load({**ID, "base_uri": "http://ann:pw-canary@host"}, {})
+    assert "pw-canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("moesif", "options", "problem"),
+    [
+        ("an-id", {}, "settings: must be Settings(...) or a mapping, not str; an application id is passed as "),
+        (7, {}, "settings: must be Settings(...) or a mapping, not int; "),
+        ({"APPLICATION_IDD": "x"}, {}, "APPLICATION_IDD: is not a setting; did you mean APPLICATION_ID?"),
+        (None, {"settings": {"aplication_id": "x"}}, "aplication_id: is not a setting; did you mean application_id?"),
+        (Moesif(**ID), {"debug": True}, "debug: goes into the Settings or Moesif that you pass"),
+        (None, {**ID, "masking": {"values": ["("]}}, "masking.values: '(' is no RE2 pattern: "),
+        (None, {**ID, "capture_statuses": "many"}, "capture_statuses: 'many' must be a status such as 404, or 4xx"),
+    ],
+)
+@pytest.mark.parametrize("middleware", [MoesifMiddleware, WSGIMiddleware])
+def test_whatever_stands_in_the_handle_s_place_is_one_clear_error(
+    middleware: Any, moesif: Any, options: dict[str, Any], problem: str
+) -> None:
+    """An application id or a dictionary in the second place is an easy slip, and must not end every request."""
+    assert middleware(print, moesif, **options).moesif.problem.startswith(problem)
+
+
+def test_a_mapping_in_the_handle_s_place_is_its_settings() -> None:
+    """As those who come from other packages write it."""
+    for options in ({"settings": ID}, {"moesif": ID}, {"moesif": {"APPLICATION_ID": ID["application_id"]}}):
+        assert MoesifMiddleware(print, **options).moesif is Moesif.shared(**ID)  # type: ignore[arg-type]
+
+
+def test_handles_are_shared_by_settings_only_while_they_are_open() -> None:
+    """A sink of one's own and a hook that cannot be hashed make a handle of one's own; closing one leaves others."""
+
+    class Hook:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, request: Any) -> None: ...
+
+    shared, other = Moesif.shared(**ID), Moesif(**ID)
+    other.close(0)
+    assert Moesif.shared(**ID) is shared
+    assert Moesif.shared(**ID, sink=MemorySink()) is not shared
+    assert Moesif.shared(**ID, identify_user=Hook()).problem is None
+    shared.close(0)
+    assert Moesif.shared(**ID) is not shared
+
+
+def test_a_sink_may_be_empty() -> None:
+    """One that has a length is not taken for none."""
+
+    class Listed(MemorySink):
+        def __len__(self) -> int:
+            return len(self.events)
+
+    sink = Listed()
+    assert Moesif(**ID, sink=sink).worker.sink is sink
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_without_any_logging_configured_a_bad_setting_is_seen_all_the_same(configured: bool) -> None:
+    """Under uvicorn and gunicorn most applications configure none: the line goes to standard error."""
+    code = "from moesif_middleware import Moesif; Moesif(aplication_id='x')"
+    if configured:
+        code = f"import logging; logging.basicConfig(format='%(levelname)s %(name)s %(message)s'); {code}"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    line = "moesif-middleware is off, the application runs without it: aplication_id: is not a setting; "
+    start = "ERROR moesif_middleware.runtime.client " if configured else ""
+    assert run.stderr == f"{start}{line}did you mean application_id?\n"
 
 
 def test_the_application_id_is_in_no_error_and_no_repr() -> None:

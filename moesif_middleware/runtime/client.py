@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -27,9 +27,9 @@ from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, Sc
 from ..sansio.explain import Explanation, explain
 from ..sansio.governance import ALLOW, Allow, Block, Snapshot
 from ..sansio.identity import client_address, company_from, user_from_authorization
-from ..sansio.masking import compile_masking
+from ..sansio.masking import Masker, compile_masking
 from ..sansio.sampling import keep, weight
-from ..settings import Hooks, Settings
+from ..settings import Hooks, Masking, Settings
 from . import hooks as hooks_module
 from .feed import Feed
 from .ledger import Ledger
@@ -66,10 +66,16 @@ class Moesif:
         self.problem: str | None = None
         """Why this handle is switched off, when a setting is the reason."""
         try:
-            if not isinstance(settings, Settings):
+            if isinstance(settings, Settings):
+                if options:
+                    raise ConfigurationError(next(iter(options)), "goes into the Settings or Moesif that you pass")
+            elif settings is None or isinstance(settings, Mapping):
                 settings = Settings.load({**(settings or {}), **options})
-            elif options:
-                raise ConfigurationError(next(iter(options)), "goes into Settings(...), since that is what you pass")
+            else:
+                raise ConfigurationError(
+                    "settings", f"must be Settings(...) or a mapping, not {type(settings).__name__}; an application id"
+                    " is passed as application_id=..."
+                )  # fmt: skip
             self._configure(settings, sink)
         except ConfigurationError as error:
             if _wants_strict(settings, options):
@@ -87,11 +93,7 @@ class Moesif:
         self.errors: dict[str, int] = {}
         """Failures that were contained, by where they happened."""
         self._errors_said: set[str] = set()
-        masking = settings.masking
-        self._masker = compile_masking(
-            extra_names=masking.extra_names, off=masking.off, headers=masking.headers,
-            query=masking.query, body_paths=masking.body_paths, values=masking.values,
-        )  # fmt: skip
+        self._masker = _compiled(settings.masking)
         self._skips = compile_paths(settings.skip_paths)
         self.keeps_status = compile_statuses(settings.capture_statuses)
         self.keeps_media_type = compile_media_types(settings.capture_content_types)
@@ -104,7 +106,7 @@ class Moesif:
         self.feed: Feed | None = Feed(settings) if sink is None else None
         self._fixed: Snapshot | None = None
         self.worker = Worker(
-            settings, sink or CollectorSink(settings), self._encode, self._ledger_of,
+            settings, CollectorSink(settings) if sink is None else sink, self._encode, self._ledger_of,
             notice=self._notice, dropped=self._dropped,
         )  # fmt: skip
         self.hooks_before = any((self.hooks.identify_user, self.hooks.identify_company, self.hooks.get_session_token))
@@ -112,13 +114,25 @@ class Moesif:
         _open_handles.add(self)
 
     @classmethod
+    def given(cls, moesif: Moesif | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Moesif:
+        """Return the handle that a middleware uses: the one it was given, else the shared one of its settings."""
+        if not isinstance(moesif, Moesif):
+            return cls.shared(**options) if moesif is None else cls.shared(moesif, **options)
+        # Settings that are passed over in silence look like settings that do not work.
+        return cls(moesif.settings, **options) if options else moesif
+
+    @classmethod
     def shared(cls, settings: Settings | Mapping[str, Any] | None = None, **options: Any) -> Moesif:
         """Return the handle for these settings: the one that exists, or a new one."""
         made = cls(settings, **options)
-        if made.problem is not None:
+        # A sink of one's own is no setting, by which two handles could be told apart.
+        if made.problem is not None or "sink" in options:
             return made
         with _shared_lock:
-            return _shared.setdefault(made.settings, made)
+            try:
+                return _shared.setdefault(made.settings, made)
+            except TypeError:  # a hook that cannot be hashed is not known to be the same one
+                return made
 
     def __repr__(self) -> str:
         """Show the settings, without secrets."""
@@ -474,7 +488,8 @@ class Moesif:
             self.feed.stop()
         self.worker.close(self.settings.shutdown_timeout if timeout is None else timeout)
         with _shared_lock:
-            _shared.pop(self.settings, None)
+            for settings in [key for key, handle in _shared.items() if handle is self]:
+                del _shared[settings]
         self.report()
 
     def report(self) -> None:
@@ -586,6 +601,13 @@ def _head_of(request: Any) -> RequestHead:
     return ScopeHead(found, list(found.get("headers") or ()))
 
 
+def _compiled(masking: Masking) -> Masker:
+    try:
+        return compile_masking(**{item.name: getattr(masking, item.name) for item in fields(masking)})
+    except ConfigurationError as error:
+        raise ConfigurationError(f"masking.{error.key}", error.message) from None
+
+
 def json_body(exchange: Exchange) -> Any:
     """Return the request's body as JSON, None when it is none or was cut."""
     body = exchange.request_body
@@ -598,6 +620,8 @@ def json_body(exchange: Exchange) -> Any:
 
 
 def _wants_strict(settings: object, options: Mapping[str, Any]) -> bool:
+    if isinstance(settings, Settings):
+        return settings.strict
     given: dict[str, Any] = {**(settings if isinstance(settings, Mapping) else {}), **options}
     named = {str(key).lower(): value for key, value in given.items()}
     return str(named.get("strict", os.environ.get("MOESIF_STRICT", ""))).lower() in {"true", "1", "yes", "on"}

@@ -89,7 +89,7 @@ def _rule_name(name: str) -> str:
     rule = re.sub(r"[\s\-.]+", "_", name.strip().lower())
     if rule not in RULES:
         near = get_close_matches(rule, RULES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"the rules are {', '.join(RULES)}"
+        hint = f"did you mean {near[0]!r}?" if near else "`moesif-middleware mask rules` lists them"
         raise ConfigurationError("off", f"there is no rule {name!r}; {hint}")
     return rule
 

@@ -243,7 +243,8 @@ def _own(pattern: str) -> Any:
     try:
         compiled = linear(b"(" + pattern.encode() + b")")
     except re2.error as error:
-        raise ConfigurationError("values", f"{pattern!r} is no RE2 pattern: {error}") from None
+        said = b" ".join(part for part in error.args if isinstance(part, bytes)).decode("utf-8", "replace")
+        raise ConfigurationError("values", f"{pattern!r} is no RE2 pattern: {said or error}") from None
     if compiled.fullmatch(b""):
         raise ConfigurationError("values", f"{pattern!r} matches nothing at all, which is everywhere")
     return compiled
