@@ -4,8 +4,6 @@ import pytest
 
 from scripts import api_types, unasync
 
-pytest.importorskip("ruff", reason="the generators write what ruff formats")
-
 
 def test_types_are_those_of_the_openapi_file():
     """python -m scripts.api_types brings them up to date."""
