@@ -420,9 +420,10 @@ class Oracle:
             moment = min(groups)
             while moment < max(groups):
                 groups.setdefault(moment, [])
-                # The next bucket is the first other one that any later quarter of an hour falls into.
+                # The next bucket is the first later one that any later quarter of an hour falls into: after the clocks
+                # went back, a bucket's own start can lie in the one before it.
                 step = moment
-                while (following := bucket_start(step, unit, local)) == moment:
+                while (following := bucket_start(step, unit, local)) <= moment:
                     step += 900_000
                 moment = following
         buckets = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from .conftest import Searcher
@@ -292,6 +292,12 @@ def test_paging_by_keyset_shows_every_document_once(searcher: Searcher, order: l
 
 
 @tried(200)
+@example(
+    # In New York the second half of 3 November 2024 starts an hour after the first one did.
+    aggs={"a": {"date_histogram": {"field": "response.time", "fixed_interval": "12h", "min_doc_count": 0}}},
+    query={"match_all": {}},
+    zone="America/New_York",
+)
 @given(aggs=aggregations, query=leaf_clauses, zone=st.sampled_from(["UTC", "America/New_York"]))
 def test_aggregations_count_what_they_say(
     searcher: Searcher, aggs: dict[str, Any], query: dict[str, Any], zone: str
