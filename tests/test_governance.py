@@ -12,9 +12,9 @@ import pytest
 from starlette.requests import Request as StarletteRequest
 from werkzeug.wrappers import Request as WerkzeugRequest
 
-from moesif_middleware import Hooks
+from moesif_middleware import Hooks, identify
 from moesif_middleware.asgi import MoesifMiddleware as AsgiMiddleware
-from moesif_middleware.sansio.governance import Ruleset
+from moesif_middleware.sansio.governance import Block, Ruleset
 from moesif_middleware.testing import Recorder, recording
 from moesif_middleware.wsgi import MoesifMiddleware as WsgiMiddleware
 from tests import test_asgi, test_wsgi
@@ -199,6 +199,47 @@ async def test_a_rules_informational_status_is_a_final_answer_that_servers_can_s
     use(recorder, [rule("r", response={"status": status, "body": {}})])
     seen = await via(recorder)
     assert (seen.status, seen.ran) == (403, False)
+
+
+def test_explain_shows_the_status_that_is_sent(recorder: Recorder) -> None:
+    """What the client gets, not what the rule says and no server can send."""
+    use(recorder, [rule("r", response={"status": 100, "body": {}})])
+    decision = recorder.moesif.explain({"type": "http", "method": "GET", "path": "/", "headers": []}).decision
+    assert isinstance(decision, Block)
+    assert decision.status == 403
+
+
+def late(recorder: Recorder, config: dict[str, Any], user: str) -> Callable[[], Any]:
+    """Return what sends a request of company acme, in which the application says whose it is."""
+    recorder.use(config=orjson.dumps(config))
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        identify(user_id=user)
+        await test_asgi.answers([b"1"])(scope, receive, send)
+
+    headers = [(b"x-user", b"early")]
+    messages = [{"type": "http.request", "body": b"{}", "more_body": False}]
+    return lambda: test_asgi.drive(AsgiMiddleware(app, recorder.moesif), messages, headers=headers)
+
+
+async def test_who_the_application_says_it_is_decides_about_the_rate(recorder: Recorder) -> None:
+    """The user whom identify() names has the last word; the first such request may be lost to an early rate of 0."""
+    send = late(recorder, {"user_sample_rate": {"early": 0, "late": 100}}, "late")
+    for _ in range(3):
+        await send()
+    assert [event["user_id"] for event in recorder.events] == ["late", "late"]
+    assert [event["weight"] for event in recorder.events] == [1, 1]
+
+
+async def test_a_request_that_becomes_another_users_is_kept_at_the_lesser_rate(recorder: Recorder) -> None:
+    """Of those kept at 50 % half are kept where 25 % is asked for, and each stands for four."""
+    recorder.moesif._draw.seed(7)
+    send = late(recorder, {"user_sample_rate": {"early": 50, "late": 25}}, "late")
+    for _ in range(400):
+        recorder.moesif._ids_are_final = True
+        await send()
+    assert {event["weight"] for event in recorder.events} == {4}
+    assert 70 <= len(recorder.events) <= 130
 
 
 async def test_reading_ahead_keeps_messages_chunk_boundaries_and_the_disconnect(recorder: Recorder) -> None:

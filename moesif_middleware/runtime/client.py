@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -25,7 +25,7 @@ from ..sansio import events as wire
 from ..sansio.conditions import Subject
 from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead
 from ..sansio.explain import Explanation, explain
-from ..sansio.governance import ALLOW, Allow, Block, Snapshot
+from ..sansio.governance import ALLOW, Allow, Block, Snapshot, sendable
 from ..sansio.identity import client_address, company_from, user_from_authorization
 from ..sansio.masking import Masker, compile_masking
 from ..sansio.sampling import keep, weight
@@ -102,6 +102,8 @@ class Moesif:
             api_version=settings.api_version, client_address=self._address, body_bytes=settings.body_bytes
         )
         self._draw = random.Random()  # noqa: S311  # sampling and correlation ids, no secrets
+        self._ids_are_final = True
+        """Whether no application has yet changed an id, by identify(), after the rules were asked."""
         self._pid = os.getpid()
         self.feed: Feed | None = Feed(settings) if sink is None else None
         self._fixed: Snapshot | None = None
@@ -230,9 +232,12 @@ class Moesif:
                 self.identify_defaults(exchange)
             subject = self.subject(exchange, with_body=self.reads_body)
             decision = self._govern(snapshot, subject, exchange)
-            rate = snapshot.sampling.rate_before(subject, exchange.user_id, exchange.company_id)
+            ids = (exchange.user_id, exchange.company_id) if self._ids_are_final else (None, None)
+            rate = snapshot.sampling.rate_before(subject, *ids)
             if rate is not None:
                 self._sample(exchange, rate)
+                if snapshot.identifies:
+                    exchange.sampled_as = (rate, exchange.user_id, exchange.company_id)
         except Exception as error:  # fail open: rules must not break the application
             self.failed("governance", error)
             return ALLOW
@@ -248,14 +253,17 @@ class Moesif:
                 exchange.shadow = {"blocked_by": decision.rule_id, "status": decision.status}
                 return ALLOW
             exchange.blocked_by = decision.rule_id
-            if decision.status < 200:
-                # The contract lets a rule say 100 to 199, which no server can send as a final answer.
-                decision = replace(decision, status=403)
+            decision = sendable(decision)
         return ALLOW if mode == "shadow" else decision
 
     def _sample(self, exchange: Exchange, rate: float) -> None:
+        chance = rate
+        if exchange.sampled_as is not None:
+            # It was kept at another rate already: of those the share is kept that makes the lesser rate of all.
+            before = exchange.sampled_as[0]
+            rate, chance = min(rate, before), 100 * rate / before
         exchange.weight = weight(rate)
-        exchange.keep = keep(rate, self._draw.random())
+        exchange.keep = keep(chance, self._draw.random())
 
     def correlate(self, exchange: Exchange) -> None:
         """Give the exchange its X-Moesif-Transaction-Id: the request's own when it is a sane one, else a new one."""
@@ -330,6 +338,8 @@ class Moesif:
 
     def _wanted(self, exchange: Exchange) -> bool:
         """Return whether the event is kept, or may be: the worker decides where a condition reads the body."""
+        if exchange.sampled_as is not None:
+            self._look_again(exchange)
         if exchange.weight is None:
             sampling = self.snapshot.sampling
             if sampling.trivial:
@@ -337,6 +347,15 @@ class Moesif:
             elif not sampling.reads_body:
                 self._sample_finally(exchange)
         return exchange.keep
+
+    def _look_again(self, exchange: Exchange) -> None:
+        """Sample anew a request that has become somebody else's since its rate seemed certain."""
+        if exchange.sampled_as[1:] == (exchange.user_id, exchange.company_id):
+            return
+        # The application says who it is from inside. From now on no rate of an id is certain before that.
+        self._ids_are_final = False
+        if exchange.keep:
+            exchange.weight = None
 
     def _sample_finally(self, exchange: Exchange) -> None:
         self.identify_defaults(exchange)

@@ -12,14 +12,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import re2  # type: ignore[import-untyped]
-
 from .exchange import RequestHead
+from .patterns import SUBJECT_LIMIT, PatternSet, compile_patterns
 
-SUBJECT_LIMIT = 4096
-"""Bytes of a field that patterns see."""
-MEMORY_LIMIT = 4 * 1024 * 1024
-"""Bytes that the program and the states of one RE2 set may take."""
 PROBLEM_LIMIT = 100
 """Problems that are kept of one document."""
 
@@ -122,34 +117,6 @@ def read_field(subject: Subject, wanted: Field) -> str | None:
     if kind == "body":
         return scalar_text(subject.body.get(wanted.name))
     return scalar_text(subject.ip_address if kind == "ip_address" else subject.status)
-
-
-def _encoded(text: str) -> bytes:
-    """Return the text cut to the limit. Bytes that were no UTF-8 stay some character, as they are in Python."""
-    try:
-        data = text[:SUBJECT_LIMIT].encode()
-    except UnicodeEncodeError:
-        data = text[:SUBJECT_LIMIT].encode("utf-8", "replace")
-    if len(data) > SUBJECT_LIMIT:
-        # The cut may have split a character, which would make the last byte no character at all.
-        data = data[:SUBJECT_LIMIT].decode("utf-8", "ignore").encode()
-    return data
-
-
-@dataclass(frozen=True, slots=True)
-class PatternSet:
-    """All patterns on one field. ``sets`` holds RE2 sets, each with the bit of every pattern in it."""
-
-    sets: tuple[tuple[Callable[[bytes], Iterable[int] | None], tuple[int, ...]], ...]
-
-    def search(self, text: str) -> int:
-        """Return the bits of the patterns that are found in the text."""
-        data = _encoded(text)
-        bits = 0
-        for match, table in self.sets:
-            for index in match(data) or ():
-                bits |= table[index]
-        return bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,74 +266,18 @@ class ConditionCompiler:
         )
 
     def _pattern_set(self, wanted: Field, conditions: list[Condition]) -> PatternSet:
-        options = _options(case_sensitive=wanted.kind != "verb")
-        good = []
+        # Two spellings of one path read one field.
+        by_pattern: dict[str, list[Condition]] = {}
         for condition in conditions:
-            why = _refusal(condition.pattern or "", options)
-            if why is None:
-                good.append(condition)
-            else:
-                self._refuse(condition, condition.path, f"{why}, so the pattern {condition.pattern!r} never matches")
-        return PatternSet(tuple(self._sets(good, options)))
+            by_pattern.setdefault(condition.pattern or "", []).append(condition)
 
-    def _sets(
-        self, conditions: list[Condition], options: re2.Options
-    ) -> Iterable[tuple[Callable[[bytes], Iterable[int] | None], tuple[int, ...]]]:
-        """Yield as few sets as fit the memory limit each."""
-        if not conditions:
-            return
-        match = _compile_set([condition.pattern or "" for condition in conditions], options)
-        if match is not None:
-            yield match, (*(self._bits[condition] for condition in conditions), 0)
-        elif len(conditions) > 1:
-            half = len(conditions) // 2
-            yield from self._sets(conditions[:half], options)
-            yield from self._sets(conditions[half:], options)
-        else:
-            condition = conditions[0]
-            self._refuse(condition, condition.path, f"too large, so the pattern {condition.pattern!r} never matches")
+        def refuse(pattern: str, why: str) -> None:
+            for condition in by_pattern[pattern]:
+                self._refuse(condition, condition.path, f"{why}, so the pattern {pattern!r} never matches")
 
-
-def _options(*, case_sensitive: bool) -> re2.Options:
-    options = re2.Options()
-    options.log_errors = False
-    options.never_capture = True
-    options.max_mem = MEMORY_LIMIT
-    options.case_sensitive = case_sensitive
-    return options
-
-
-def _refusal(pattern: str, options: re2.Options) -> str | None:
-    """Return why RE2 cannot read the pattern, or None."""
-    try:
-        re2.Set.SearchSet(options).Add(pattern)
-    except re2.error:
-        return _syntax_error(pattern, options)
-    except UnicodeEncodeError as error:
-        return str(error)
-    return None
-
-
-def _syntax_error(pattern: str, options: re2.Options) -> str:
-    # A set does not say what it dislikes; a single pattern does.
-    try:
-        re2.compile(pattern, options)
-    except re2.error as error:
-        said = error.args[0] if error.args else ""
-        return said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    return "it cannot be part of a set"
-
-
-def _compile_set(patterns: list[str], options: re2.Options) -> Callable[[bytes], Iterable[int] | None] | None:
-    """Return the search of a set, or None when it does not fit the memory limit."""
-    patterns_set = re2.Set.SearchSet(options)
-    for pattern in patterns:
-        patterns_set.Add(pattern)
-    # Matches everything: a set whose states do not fit reports no match instead of an error, and this one shows it.
-    sentinel = patterns_set.Add("")
-    try:
-        patterns_set.Compile()
-    except re2.error:
-        return None
-    search: Callable[[bytes], Iterable[int] | None] = patterns_set.Match
-    return search if sentinel in (search(b"") or ()) else None
+        bits = {pattern: sum(self._bits[each] for each in same) for pattern, same in by_pattern.items()}
+        patterns = compile_patterns(bits, case_sensitive=wanted.kind != "verb", refuse=refuse)
+        least = min((search.limit for search in patterns.sets), default=SUBJECT_LIMIT)
+        if least < SUBJECT_LIMIT:
+            self._problems.add(conditions[0].path, f"patterns with much repetition see only its first {least} bytes")
+        return patterns

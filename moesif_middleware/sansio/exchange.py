@@ -338,6 +338,7 @@ class Exchange:
         "response_body",
         "response_headers",
         "route",
+        "sampled_as",
         "session_token",
         "shadow",
         "skipped",
@@ -369,6 +370,8 @@ class Exchange:
         """The type of the exception that left the application."""
         self.transaction_header: str | None = None
         self.weight: int | None = None
+        self.sampled_as: tuple[float, str | None, str | None] | None = None
+        """The rate, in percent, that was certain before the application ran, and the user and company it was for."""
         self.direction = "Incoming"
         self.outer: Exchange | None = None
         """The exchange of another application's middleware around this one."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from .conditions import Condition, Matcher, Subject, parse_path, read_field
 from .entities import NO_ENTITIES, Entities
-from .governance import ALLOW, Applied, Block, Decision, Snapshot, answer, cohort_entries, identifier_text
+from .governance import ALLOW, Applied, Block, Decision, Snapshot, answer, cohort_entries, identifier_text, sendable
 from .rules import Rule
 from .sampling import Sampling, weight
 
@@ -125,11 +125,16 @@ def explain(snapshot: Snapshot, subject: Subject, user_id: object = None, compan
     return Explanation(
         user_id=user,
         company_id=company,
-        decision=answer(applied) if applied else ALLOW,
+        decision=_decision(applied),
         rules=tuple(_rule(rule, applied, facts, _Entity.of(rule, snapshot, user, company)) for rule in rules.rules),
         sampling=_sampling(snapshot.sampling, subject, before, user, company),
         problems=snapshot.problems,
     )
+
+
+def _decision(applied: Applied) -> Decision:
+    decision = answer(applied) if applied else ALLOW
+    return sendable(decision) if isinstance(decision, Block) else decision
 
 
 def _before(subject: Subject, *, reads_body: bool) -> Subject:

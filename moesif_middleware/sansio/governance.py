@@ -7,8 +7,10 @@ immutable; a feed swaps one ``Snapshot`` for the next by one assignment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -16,13 +18,14 @@ import orjson
 from ..errors import InvalidPayload
 from .conditions import Matcher, Problems, Subject, scalar_text
 from .entities import NO_ENTITIES, SLICE, Entities, EntitiesBuilder, read_document
-from .rules import HEADER_LIMIT, Rule, RuleCompiler, values_of
+from .rules import DEFAULT_STATUS, FIRST_FINAL_STATUS, HEADER_LIMIT, Rule, RuleCompiler, values_of
 from .sampling import Sampling, compile_sampling, wrong_rate
 
 Applied = list[tuple[Rule, Mapping[str, str]]]
 """Rules with the values for their templates, in the order of application."""
 
 _NO_VALUES: Mapping[str, str] = {}
+_PLACE = itemgetter(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +77,12 @@ class Ruleset:
     matcher: Matcher = field(default_factory=Matcher)
     problems: tuple[str, ...] = ()
     """What was skipped when compiling, and why."""
-    regex: tuple[tuple[int, Rule], ...] = field(init=False, default=())
+    regex: _Regex = field(init=False)
     companies: _Scoped = field(init=False)
     users: _Scoped = field(init=False)
 
     def __post_init__(self) -> None:
-        regex = tuple((mask, rule) for rule in self.rules if rule.kind == "regex" for mask in rule.masks)
-        object.__setattr__(self, "regex", regex)
+        object.__setattr__(self, "regex", _Regex.of(rule for rule in self.rules if rule.kind == "regex"))
         object.__setattr__(self, "companies", _Scoped.of(rule for rule in self.rules if rule.kind == "company"))
         object.__setattr__(self, "users", _Scoped.of(rule for rule in self.rules if rule.kind == "user"))
 
@@ -102,7 +104,7 @@ class Ruleset:
     ) -> Decision:
         """Return what the rules say. Ids are compared as strings; empty ones are no ids.
 
-        Raises only what the subject's own callables raise.
+        Raises only what the subject's own callables raise, and MemoryError when a set of patterns gives up.
         """
         if not self.rules:
             return ALLOW
@@ -111,18 +113,64 @@ class Ruleset:
 
     def applied(self, bits: int, user_id: object, company_id: object, cohorts: Cohorts) -> Applied:
         """Return the rules that apply, given the bits of the conditions that hold."""
-        applied: Applied = []
-        last = None
-        for mask, rule in self.regex:
-            # The groups of one rule stand next to each other, and one of them is enough.
-            if bits & mask == mask and rule is not last:
-                last = rule
-                applied.append((rule, _NO_VALUES))
+        applied = self.regex.applied(bits)
         if self.companies.rules:
             applied += self.companies.applied(bits, company_id, cohorts.companies)
         if self.users.rules:
             applied += self.users.applied(bits, user_id, cohorts.users)
         return applied
+
+
+_Group = tuple[int, int, Rule]
+"""A group of a rule's conditions: its place among all, the mask of its conditions, the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Regex:
+    """The regex rules, each group found by the one of its conditions that the fewest groups have."""
+
+    by_key: Mapping[int, tuple[_Group, ...]]
+    always: tuple[_Group, ...]
+    """The groups of the rules that have no conditions."""
+    keys: int
+    """The bits that are keys of ``by_key``."""
+
+    @staticmethod
+    def of(rules: Iterable[Rule]) -> _Regex:
+        masks = [(mask, rule) for rule in rules for mask in rule.masks]
+        groups = [(place, mask, rule) for place, (mask, rule) in enumerate(masks)]
+        frequency = Counter(bit for mask, _ in masks for bit in _bits(mask))
+        by_key: dict[int, list[_Group]] = {}
+        for group in groups:
+            if group[1]:
+                by_key.setdefault(min(_bits(group[1]), key=frequency.__getitem__), []).append(group)
+        always = tuple(group for group in groups if not group[1])
+        return _Regex({key: tuple(some) for key, some in by_key.items()}, always, sum(by_key))
+
+    def applied(self, bits: int) -> Applied:
+        """Return those that match, in their order."""
+        candidates: Iterable[_Group] = self.always
+        hits = bits & self.keys
+        if hits:
+            found = [group for bit in _bits(hits) for group in self.by_key[bit]]
+            found += self.always
+            candidates = sorted(found, key=_PLACE)
+        applied: Applied = []
+        last = None
+        for _, mask, rule in candidates:
+            # The groups of one rule stand next to each other, and one of them is enough.
+            if bits & mask == mask and rule is not last:
+                last = rule
+                applied.append((rule, _NO_VALUES))
+        return applied
+
+
+def _bits(mask: int) -> Iterator[int]:
+    """Yield each bit that is set, as a number with that bit alone."""
+    while mask:
+        low = mask & -mask
+        yield low
+        mask ^= low
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +242,11 @@ def answer(applied: Applied) -> Decision:
     if rule.has_body and "content-type" not in headers:
         pairs = (*pairs, ("Content-Type", "application/json"))
     return Block(rule.status, pairs, rule.render_body(values), rule.id, ids)
+
+
+def sendable(block: Block) -> Block:
+    """Return the answer as a server can send it: a status below 200 is no final answer, so that 403 takes its place."""
+    return block if block.status >= FIRST_FINAL_STATUS else replace(block, status=DEFAULT_STATUS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ HEADER_LIMIT = 64
 VALUE_LIMIT = 8 * 1024
 """Characters of a header's value at most."""
 DEFAULT_STATUS = 403
+FIRST_FINAL_STATUS = 200
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_VALUES = re.compile(r"[^\t\x20-\x7e]+")

@@ -1,5 +1,6 @@
 """Conditions: what each path reads, how values are searched for, and what can never match."""
 
+import random
 import re
 import string
 import time
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from moesif_middleware.sansio import conditions
 from moesif_middleware.sansio.conditions import ConditionCompiler, Problems, Subject, parse_path
 from moesif_middleware.sansio.exchange import ScopeHead
+from moesif_middleware.sansio.patterns import PatternSet, Search, compile_patterns
 
 
 def head(verb="GET", path="/", headers=(), query=b"") -> ScopeHead:
@@ -203,6 +205,82 @@ def test_a_pattern_that_explodes_elsewhere_does_not_delay_the_request(pattern):
         matcher.match(request)
         took.append(time.perf_counter() - begun)
     assert min(took) < 0.005
+
+
+HOSTILE = "".join(random.Random(1).choices("ab", k=4096))
+SPREADING = [
+    [f"a[ab]{{{count}}}b[ab]*x{count}" for count in range(1, 40)],
+    ["a[ab]{900}b"],
+    ["(?:[ab]a|b[ab]){400}b"],
+    [f"a{'[ab]' * count}b[ab]*x{count}" for count in range(1, 40)],
+]
+
+
+@pytest.mark.parametrize("values", SPREADING)
+def test_a_text_that_keeps_all_patterns_busy_does_not_delay_the_request(values):
+    """Uncut, the first of these takes 100 ms; the worst that is allowed is some 5 ms."""
+    matcher, _, problems = compiled([("request.headers.x", value) for value in values])
+    (text,) = problems.texts()
+    assert "see only its first" in text
+    request = Subject(head(headers=[("x", HOSTILE)]))
+    assert request.head.headers
+    took = []
+    for _ in range(3):
+        begun = time.thread_time()
+        matcher.match(request)
+        took.append(time.thread_time() - begun)
+    assert min(took) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("patterns", "seen"),
+    [
+        (["^/items/[0-9a-f]{8}-[0-9a-f]{4}/" for _ in range(50)], 4096),
+        ([f"/{at}/[0-9a-f]{{8}}-[0-9a-f]{{4}}/" for at in range(50)], 4096),
+        ([f"Mozilla.*Bot{at}" for at in range(100)], 4096),
+        ([f"bot-{at}" for at in range(500)], 4096),
+        ([rf"\d{{3}}-\d{{4}}x{at}" for at in range(10)], 2285),
+        (["a[ab]{900}b"], 177),
+        (["^a[ab]{900}b"], 4096),
+        (["^x|a[ab]{900}b"], 177),
+        (["a[^b]{2}[ab]{900}b"], 176),
+        (["[a-z]{3}"], 4096),
+        (["a[ab]{900}b", "a[ab]{800}c"], 94),
+    ],
+)
+def test_patterns_that_spread_see_less_of_a_text(patterns, seen):
+    """Anchored ones, and those that cannot begin again inside of a repetition, see all of it."""
+    found = compile_patterns(dict.fromkeys(patterns, 1), case_sensitive=True, refuse=pytest.fail)
+    assert min(search.limit for search in found.sets) == pytest.approx(seen, rel=0.05)
+
+
+def test_patterns_that_do_not_spread_see_all_beside_one_that_does():
+    matcher, masks, _ = compiled([("request.headers.x", "a[ab]{900}b")], [("request.headers.x", "z$")])
+    bits = matcher.match(Subject(head(headers=[("x", "a" * 3000 + "z")])))
+    assert [bool(bits & mask) for mask in masks] == [False, True]
+
+
+def test_patterns_that_spread_beyond_the_bound_are_refused_and_the_others_work():
+    values = [f"a[ab]{{900}}{letter}" for letter in "cdefgh"]
+    _, _, problems = compiled(*[[("request.headers.x", value)] for value in values])
+    assert len([text for text in problems.texts() if "too much repetition" in text]) == 4
+    refused: list[str] = []
+    patterns = {"a[ab]{20}c": 1, **dict.fromkeys(values, 2)}
+    found = compile_patterns(patterns, case_sensitive=True, refuse=lambda pattern, _: refused.append(pattern))
+    assert refused == values[2:]
+    assert found.search("a" * 21 + "c") == 1
+
+
+def test_a_set_that_gives_up_is_an_error_and_not_a_miss():
+    """RE2 says no match then; governance fails open, and counts it."""
+    with pytest.raises(MemoryError):
+        PatternSet((Search(lambda data: None, (1, 0), 4096),)).search("a")
+
+
+def test_two_spellings_of_one_path_share_a_pattern():
+    matcher, masks, _ = compiled([("request.headers.X-A", "b")], [("request.headers.x-a", "b")])
+    bits = matcher.match(Subject(head(headers=[("x-a", "b")])))
+    assert [bool(bits & mask) for mask in masks] == [True, True]
 
 
 @pytest.mark.parametrize(
