@@ -338,7 +338,8 @@ class Moesif:
 
     def _wanted(self, exchange: Exchange) -> bool:
         """Return whether the event is kept, or may be: the worker decides where a condition reads the body."""
-        if exchange.sampled_as is not None:
+        before = exchange.sampled_as
+        if before is not None and before[1:] != (exchange.user_id, exchange.company_id):
             self._look_again(exchange)
         if exchange.weight is None:
             sampling = self.snapshot.sampling
@@ -350,8 +351,6 @@ class Moesif:
 
     def _look_again(self, exchange: Exchange) -> None:
         """Sample anew a request that has become somebody else's since its rate seemed certain."""
-        if exchange.sampled_as[1:] == (exchange.user_id, exchange.company_id):
-            return
         # The application says who it is from inside. From now on no rate of an id is certain before that.
         self._ids_are_final = False
         if exchange.keep:
