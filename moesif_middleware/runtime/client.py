@@ -515,7 +515,7 @@ class Moesif:
         counts = self.ledger.snapshot()
         if counts["captured"] > self._reported:
             self._reported = counts["captured"]
-            level = logging.WARNING if counts["dropped"] else logging.INFO
+            level = logging.WARNING if counts["dropped"] or counts["queued"] else logging.INFO
             _log.log(level, "moesif-middleware ends: %s", _in_words(counts))
 
     def stats(self) -> dict[str, Any]:
@@ -647,7 +647,9 @@ def _wants_strict(settings: object, options: Mapping[str, Any]) -> bool:
 
 def _in_words(counts: dict[str, Any]) -> str:
     parts = [f"{counts[name]} {name.replace('_', ' ')}" for name in ("captured", "delivered", "spooled")]
-    parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("sampled_out", "skipped") if counts[name]]
+    parts += [
+        f"{counts[name]} {name.replace('_', ' ')}" for name in ("queued", "sampled_out", "skipped") if counts[name]
+    ]
     parts += [f"{count} dropped ({reason})" for reason, count in sorted(counts["dropped"].items())]
     return ", ".join(parts)
 

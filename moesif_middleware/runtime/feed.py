@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from ..errors import MoesifError, TransportError
 from ..sansio.governance import EMPTY, Snapshot, compile_config, compile_rules
-from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer
+from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer, own_words, refusal
 from ..settings import Settings
 from .transport import Transport
 
@@ -166,7 +166,7 @@ class Feed:
         if status == 304:
             return
         if status != 200:
-            raise TransportError(f"HTTP {status}")
+            raise TransportError(refusal(status, own_words(body)))
         if name == "config":
             self._use(self.snapshot.with_config(compile_config(body)))
         else:

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..errors import TransportError
 from ..sansio.batches import MAX_POISON, Batch, split
-from ..sansio.protocol import BACKOFF_FIRST, HEALTHY, Answer, Health, Verdict, verdict
+from ..sansio.protocol import BACKOFF_FIRST, HEALTHY, Answer, Health, Verdict, refusal, verdict
 from ..settings import Settings
 from .bell import Bell, Waiters
 from .ledger import Ledger
@@ -401,10 +401,10 @@ class Worker:
             self._recover()
             self._halve(held, answer)
         elif found is Verdict.RETRY:
-            reason = f"HTTP {answer.status}"
+            reason = refusal(answer.status, answer.message)
             self._fail(held, self.health.failed(self._clock(), reason, self._draw(), answer.retry_after))
         else:
-            self._fail(held, self.health.refused(self._clock(), f"HTTP {answer.status} {answer.message}"))
+            self._fail(held, self.health.refused(self._clock(), refusal(answer.status, answer.message)))
 
     def _time_allowed(self) -> float:
         most = self._settings.request_timeout
