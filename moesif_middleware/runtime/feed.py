@@ -33,6 +33,15 @@ LEAST_INTERVAL = 10.0
 """Seconds between two fetches that tags ask for."""
 
 
+PAUSE_SECONDS = 0.0001
+"""How long the compiling of a large config rests after each millisecond or so of work."""
+
+
+def give_way() -> None:
+    """Let other threads run: they wait 5 ms for the interpreter otherwise, however short what they have to do is."""
+    time.sleep(PAUSE_SECONDS)
+
+
 @dataclass(slots=True)
 class _Document:
     """One of the two, as it was last seen."""
@@ -168,7 +177,7 @@ class Feed:
         if status != 200:
             raise TransportError(refusal(status, own_words(body)))
         if name == "config":
-            self._use(self.snapshot.with_config(compile_config(body)))
+            self._use(self.snapshot.with_config(compile_config(body, pause=give_way)))
         else:
             self._use(self.snapshot.with_rules(compile_rules(body)))
         # Kept only now: a document that could not be used is to come again in full.
