@@ -101,8 +101,9 @@ class MoesifMiddleware:
             if message["type"] == "lifespan.startup.complete":
                 moesif.start()
             elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+                await moesif.aflush()
                 # uvicorn ends itself with the signal that it got, so that nothing at all runs after this.
-                await moesif.apark()
+                moesif.report()
             await send(message)
 
         return forward
@@ -221,7 +222,8 @@ class _Call:
         if own:
             pair = (_TRANSACTION, own.encode("ascii"))
             for at, (name, _) in enumerate(headers):
-                if name == _TRANSACTION:
+                # Django's are not in lower case.
+                if len(name) == len(_TRANSACTION) and name.lower() == _TRANSACTION:
                     headers[at] = pair
                     break
             else:
@@ -255,7 +257,7 @@ class _Call:
         """Note what left the application."""
         if isinstance(error, Exception):
             self.exchange.error = type(error).__name__
-        else:
+        elif not self._done:
             # Cancelled: the client has gone or the server stops, and nothing may be awaited any more.
             self._submit()
 

@@ -7,6 +7,7 @@ stream is looked at chunk by chunk, and a file response is handed on as it is.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import threading
@@ -37,6 +38,7 @@ _log = logging.getLogger(__name__)
 SETTING = "MOESIF_MIDDLEWARE"
 _SEEN = "moesif_middleware.applications"
 """The key, in the environ or scope, of the application ids whose middleware this request has passed."""
+_OLD = "moesif_middleware.compat."
 _TRANSACTION = "X-Moesif-Transaction-Id"
 
 _handles: dict[type[MoesifMiddleware], Moesif] = {}
@@ -113,6 +115,7 @@ class MoesifMiddleware:
             await hooks.arun(call.admit())
             response = call.blocked(call.block) if call.block is not None else await self.get_response(request)
             await hooks.arun(call.leave(response))
+            call.watch_task()
         except BaseException as error:
             call.raised(error)
             raise
@@ -274,11 +277,21 @@ class _Call:
             session.accessed = False  # type: ignore[union-attr]
         return user
 
+    def watch_task(self) -> None:
+        """Submit a stream at the latest when the task that sends it ends: Django closes none whose client has gone."""
+        task = None if self._done else asyncio.current_task()
+        if task is not None:
+            task.add_done_callback(lambda _: self._submit_once())
+
+    def _submit_once(self) -> None:
+        if not self._done:
+            self._submit()
+
     def raised(self, error: BaseException) -> None:
         """Note what left Django, and submit. Nothing is awaited: the task may be cancelled."""
         if isinstance(error, Exception):
             self.exchange.error = type(error).__name__
-        self._submit()
+        self._submit_once()
 
     def finish(self) -> None:
         """Submit the exchange, once."""
@@ -295,17 +308,17 @@ class _Call:
         moesif, exchange = self._moesif, self.exchange
         exchange.ended = time.time()
         if exchange.keep and not exchange.skipped:
-            yield from self._identify(load=not self._is_async)
             if moesif.hooks_after:
                 view = moesif.view(exchange)
                 view.original = self._response
                 yield from hooks.after(moesif.hooks, exchange, self._request, view, moesif.failed)
+            yield from self._identify(load=not self._is_async)
         self._submit()
         if moesif.settings.flush_each_request:
             if self._is_async:
-                yield moesif.aflush_request()
+                yield moesif.aflush()
             else:
-                moesif.flush_request()
+                moesif.flush()
 
     def _submit(self) -> None:
         self._done = True
@@ -361,6 +374,9 @@ def check_settings(app_configs: object = None, **_: object) -> list[Any]:  # noq
     W001: the middleware is not in MIDDLEWARE. W002: it is there twice.
     """
     value = getattr(django_settings, SETTING, None)
+    if any(str(name).startswith(_OLD) for name in django_settings.MIDDLEWARE):
+        # The vendor's keys, of which a DeprecationWarning says what they are called now.
+        return []
     return [*_check_value(value), *_check_middleware(list(django_settings.MIDDLEWARE))]
 
 

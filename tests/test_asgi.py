@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from moesif_middleware import Hooks, add_metadata, identify, skip
@@ -151,6 +150,22 @@ async def test_a_cancelled_request_has_no_response_and_is_recorded(recorder: Rec
     assert "response" not in event
 
 
+async def test_a_task_that_is_cancelled_after_the_last_byte_is_one_event(recorder: Recorder) -> None:
+    """What runs after the response may be cancelled when the server stops; the event is there already."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answers([b"1"])(scope, receive, send)
+        await asyncio.sleep(30)
+
+    task = asyncio.create_task(drive(MoesifMiddleware(app, recorder.moesif), BODY))
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(recorder.events) == 1
+    assert recorder.moesif.stats()["captured"] == 1
+
+
 async def test_other_scopes_are_untouched(recorder: Recorder) -> None:
     """Websockets and the lifespan get the very objects, and make no event."""
     seen: list[Any] = []
@@ -245,21 +260,6 @@ async def test_the_event_is_there_before_background_tasks_end(recorder: Recorder
     assert took.total_seconds() < 0.15
 
 
-async def test_wrapped_twice_is_one_event_and_two_applications_are_two(recorder: Recorder) -> None:
-    """By mistake twice is once; two handles with two application ids live side by side."""
-    twice = MoesifMiddleware(MoesifMiddleware(answers([b"1"]), recorder.moesif), recorder.moesif)
-    await drive(twice, BODY)
-    assert len(recorder.events) == 1
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        identify(user_id="u-both")
-        await answers([b"1"])(scope, receive, send)
-
-    with recording(application_id="another") as other:
-        await drive(MoesifMiddleware(MoesifMiddleware(app, recorder.moesif), other.moesif), BODY)
-        assert [event["user_id"] for event in (recorder.events[-1], *other.events)] == ["u-both", "u-both"]
-
-
 async def test_what_runs_inside_a_request_can_say_about_it(recorder: Recorder) -> None:
     """identify, add_metadata and skip, from anywhere below; outside a request they say False."""
     assert (identify(user_id="x"), add_metadata(a=1), skip()) == (False, False, False)
@@ -279,24 +279,6 @@ async def test_what_runs_inside_a_request_can_say_about_it(recorder: Recorder) -
     assert event["metadata"]["a"] == 1
     assert event["metadata"]["b"] == 2
     assert recorder.moesif.stats()["skipped"] == 1
-
-
-async def test_a_hundred_tasks_never_mix() -> None:
-    """Each request is one event with its own identity."""
-    with recording(batch_events=1000) as recorder:
-
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            name = scope["path"][1:]
-            identify(user_id=name)
-            await asyncio.sleep(0.001)
-            await answers([b'"%s"' % name.encode()])(scope, receive, send)
-
-        middleware = MoesifMiddleware(app, recorder.moesif)
-        await asyncio.gather(*(drive(middleware, BODY, path=f"/u{n}", raw_path=b"/u%d" % n) for n in range(100)))
-        for event in recorder.events:
-            name = event["request"]["uri"].partition("?")[0].rpartition("/")[2]
-            assert event["user_id"] == event["response"]["body"] == name
-        assert len(recorder.events) == 100
 
 
 HOOKS: dict[str, Any] = {
@@ -331,22 +313,6 @@ async def test_hooks_see_what_their_users_know(kind: str) -> None:
         assert event["metadata"]["status"] == 200
         assert event["metadata"]["path"] == "/things"
         assert recorder.moesif.stats()["skipped"] == 1
-
-
-@pytest.mark.parametrize("name", [*HOOKS, "mask_event"])
-async def test_a_hook_that_raises_is_contained(name: str) -> None:
-    """The answer is the application's; a mask that fails costs the event, any other hook only what it would say."""
-
-    def hook(*arguments: Any) -> Any:
-        raise ZeroDivisionError
-
-    with recording(hooks=Hooks(**{name: hook})) as recorder:
-        sent = await drive(MoesifMiddleware(answers([b"{}"]), recorder.moesif), BODY)
-        assert sent[0]["type"] == "http.response.start"
-        assert len(recorder.events) == (0 if name == "mask_event" else 1)
-        stats = recorder.moesif.stats()
-        assert stats["errors"] == {name: 1}
-        assert stats["dropped"] == ({"mask_failed": 1} if name == "mask_event" else {})
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -432,22 +398,6 @@ async def test_sampled_events_carry_their_weight(recorder: Recorder) -> None:
     assert 25 <= len(recorder.events) <= 80
     assert {event["weight"] for event in recorder.events} == {4}
     assert recorder.moesif.stats()["sampled_out"] == 200 - len(recorder.events)
-
-
-async def test_it_serves_a_real_client(recorder: Recorder) -> None:
-    """Through httpx's own ASGI transport, with a streamed upload and a streamed download."""
-
-    async def upload() -> AsyncIterator[bytes]:
-        for _ in range(10):
-            yield b"x" * 1000
-
-    transport = httpx.ASGITransport(app=MoesifMiddleware(answers([b"y" * 1000] * 10), recorder.moesif))  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-        response = await client.post("/up", content=upload())
-    assert response.content == b"y" * 10_000
-    (event,) = recorder.events
-    assert event["request"]["transfer_encoding"] == "base64"
-    assert event["request"]["uri"] == "http://test/up"
 
 
 @pytest.mark.parametrize("fault", ["scope", "headers"])

@@ -7,14 +7,12 @@ import importlib
 import logging
 import os
 import random
-import signal
 import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -116,8 +114,6 @@ class Moesif:
         self.hooks_before = any((self.hooks.identify_user, self.hooks.identify_company, self.hooks.get_session_token))
         self.hooks_after = any((self.hooks.skip, self.hooks.get_metadata))
         _open_handles.add(self)
-        if settings.enabled and settings.exit_on_sigterm:
-            _exit_on_sigterm()
 
     @classmethod
     def given(cls, moesif: Moesif | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Moesif:
@@ -273,7 +269,8 @@ class Moesif:
         """Give the exchange its X-Moesif-Transaction-Id: the request's own when it is a sane one, else a new one."""
         if not self.settings.transaction_header:
             return
-        given = exchange.head.header("x-moesif-transaction-id")
+        outer = exchange.outer
+        given = exchange.head.header("x-moesif-transaction-id") if outer is None else outer.transaction_header
         # It goes back out in a header of the response, so nothing but a plain word is taken over.
         sane = given and len(given) <= 128 and given.isascii() and given.replace("-", "").replace("_", "").isalnum()
         exchange.transaction_header = given if sane else self.new_transaction_id()
@@ -303,9 +300,13 @@ class Moesif:
 
     def view(self, exchange: Exchange) -> hooks_module.ResponseView:
         """Return the response as hooks see it."""
-        kept = exchange.response_body
-        headers = httpx.Headers(list(exchange.response_headers))
-        return hooks_module.ResponseView(exchange.status, headers, kept.getvalue() if kept is not None else b"")
+        request, response = exchange.request_body, exchange.response_body
+        return hooks_module.ResponseView(
+            exchange.status,
+            httpx.Headers(list(exchange.response_headers)),
+            response.getvalue() if response is not None else b"",
+            request.getvalue() if request is not None else b"",
+        )
 
     def new_transaction_id(self) -> str:
         """Return a random UUID (version 4) as text."""
@@ -500,18 +501,6 @@ class Moesif:
         worker.hurry()
         return await self._drained(self.settings.shutdown_timeout, until_failure=True)
 
-    async def apark(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as above
-        """Deliver within ``timeout`` seconds (shutdown_timeout), spool or count the rest, and write the ledger.
-
-        For a moment that may be the process's last one, or may not: requests may come afterwards.
-        """
-        worker = self.worker
-        left = self.settings.shutdown_timeout if timeout is None else timeout
-        worker.park(left)
-        if not await self._drained(left, until_failure=worker.outbox.spools):
-            worker.leave()
-        self.report()
-
     def close(self, timeout: float | None = None) -> None:
         """Flush within ``timeout`` seconds (shutdown_timeout), spool or count the rest, and end. Final."""
         if self._pid != os.getpid():
@@ -531,10 +520,8 @@ class Moesif:
         counts = self.ledger.snapshot()
         if counts["captured"] > self._reported:
             self._reported = counts["captured"]
-            level = logging.WARNING if counts["dropped"] or counts["queued"] else logging.INFO
-            health = self.worker.health
-            why = f"; the collector does not take events: {health.reason}" if health.ill else ""
-            _log.log(level, "moesif-middleware ends: %s%s", _in_words(counts), why)
+            level = logging.WARNING if counts["dropped"] else logging.INFO
+            _log.log(level, "moesif-middleware ends: %s", _in_words(counts))
 
     def stats(self) -> dict[str, Any]:
         """Return the ledger: captured = delivered + queued + spooled + sampled_out + skipped + dropped by reason.
@@ -665,9 +652,7 @@ def _wants_strict(settings: object, options: Mapping[str, Any]) -> bool:
 
 def _in_words(counts: dict[str, Any]) -> str:
     parts = [f"{counts[name]} {name.replace('_', ' ')}" for name in ("captured", "delivered", "spooled")]
-    parts += [
-        f"{counts[name]} {name.replace('_', ' ')}" for name in ("queued", "sampled_out", "skipped") if counts[name]
-    ]
+    parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("sampled_out", "skipped") if counts[name]]
     parts += [f"{count} dropped ({reason})" for reason, count in sorted(counts["dropped"].items())]
     return ", ".join(parts)
 
@@ -690,9 +675,6 @@ def _close_unless_serving() -> None:
     """Close when the main thread ends, unless other threads keep the process, and perhaps a server, going."""
     if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
         _close_all()
-        # Exit handlers run after this, and may serve or capture something still.
-        for handle in tuple(_open_handles):
-            handle.worker.reopen()
 
 
 def _rest_all() -> None:
@@ -714,18 +696,6 @@ def _forget_all() -> None:
     _shared_lock = threading.Lock()
     for handle in tuple(_open_handles):
         handle.forget()
-
-
-def _exit_on_sigterm() -> None:
-    """Let SIGTERM raise SystemExit in the main thread, unless somebody handles it already."""
-    if threading.current_thread() is not threading.main_thread():
-        _log.warning("exit_on_sigterm has no effect: a handle must be made in the main thread for it")
-    elif signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _exit)
-
-
-def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
-    raise SystemExit(128 + number)
 
 
 # Threading's own hook runs before the interpreter refuses new threads and sockets, and it is the only one that some

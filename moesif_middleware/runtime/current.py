@@ -1,4 +1,4 @@
-"""What runs inside a request can say about it, from anywhere: identify, add_metadata, skip."""
+"""What runs inside a request can say about it, from anywhere: identify, add_metadata, set_route, skip."""
 
 from __future__ import annotations
 
@@ -34,6 +34,19 @@ def add_metadata(metadata: Mapping[str, Any] | None = None, /, **more: Any) -> b
     found = exchange is not None
     while exchange is not None:
         exchange.metadata = {**(exchange.metadata or {}), **(metadata or {}), **more}
+        exchange = exchange.outer
+    return found
+
+
+def set_route(template: str | None) -> bool:
+    """Say which route template the current request was routed by, such as ``/items/{id}``. Returns False outside one.
+
+    For frameworks that leave it nowhere where an adapter finds it. It wins over what an adapter finds.
+    """
+    exchange = current.get()
+    found = exchange is not None
+    while exchange is not None:
+        exchange.route = template or exchange.route
         exchange = exchange.outer
     return found
 

@@ -18,6 +18,13 @@ from ..settings import Hooks
 Steps = Generator[Awaitable[Any], Any, None]
 Failed = Callable[[str, Exception], None]
 
+_IDENTITY = (
+    ("identify_user", "user_id"),
+    ("identify_company", "company_id"),
+    ("get_session_token", "session_token"),
+)
+"""The hooks of identity, and what of the exchange each says."""
+
 
 @dataclass(slots=True)
 class ResponseView:
@@ -27,6 +34,8 @@ class ResponseView:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     """What was kept of it; at most the capture limit."""
+    request_body: bytes = b""
+    """What was kept of the request's body; at most the capture limit."""
     original: Any = None
     """The framework's own response, where the adapter has one."""
 
@@ -57,26 +66,34 @@ def before(hooks: Hooks, exchange: Exchange, request: Any, failed: Failed) -> St
 
 def identify(hooks: Any, exchange: Exchange, arguments: tuple[Any, ...], failed: Failed) -> Steps:
     """Identify the exchange by the three hooks that do, each given ``arguments``."""
-    for name, target in (
-        ("identify_user", "user_id"),
-        ("identify_company", "company_id"),
-        ("get_session_token", "session_token"),
-    ):
+    for name, target in _IDENTITY:
         hook = getattr(hooks, name)
-        if hook is None:
-            continue
-        value = yield from _call(name, hook, arguments, failed)
-        try:
-            found = as_id(value)
-        except Exception as error:  # an id whose __str__ raises is the hook's failure too
-            failed(name, error)
-            continue
-        if found is not None:
-            setattr(exchange, target, found)
+        if hook is not None:
+            yield from _identify(name, hook, target, exchange, arguments, failed)
+
+
+def _identify(
+    name: str, hook: Callable[..., Any], target: str, exchange: Exchange, arguments: tuple[Any, ...], failed: Failed
+) -> Steps:
+    value = yield from _call(name, hook, arguments, failed)
+    try:
+        found = as_id(value)
+    except Exception as error:  # an id whose __str__ raises is the hook's failure too
+        failed(name, error)
+        return
+    if found is not None:
+        setattr(exchange, target, found)
 
 
 def after(hooks: Any, exchange: Exchange, request: Any, response: Any, failed: Failed) -> Steps:
-    """Ask for metadata and whether to skip, after the response."""
+    """Ask for metadata and whether to skip, after the response.
+
+    A hook of identity that has a ``late``, as the vendor's have, is asked by it when it could not say before.
+    """
+    for name, target in _IDENTITY:
+        late = getattr(getattr(hooks, name), "late", None)
+        if late is not None and getattr(exchange, target) is None:
+            yield from _identify(name, late, target, exchange, (request, response), failed)
     if hooks.skip is not None:
         exchange.skipped = bool((yield from _call("skip", hooks.skip, (request, response), failed)))
     if hooks.get_metadata is not None and not exchange.skipped:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import time
 import zlib
-from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -16,16 +15,14 @@ from ..sansio.protocol import PATHS, Answer, read_answer
 from ..settings import Settings
 from .transport import Transport
 
-_deflate: ModuleType
+_igzip: ModuleType | None
 try:
-    _deflate = importlib.import_module("isal.isal_zlib")
+    _igzip = importlib.import_module("isal.igzip")
 except ImportError:  # no wheel for this platform
-    _deflate = zlib
+    _igzip = None
 
 MAX_ANSWER = 65_536
 """Bytes read of an answer to a batch."""
-_GZIP = 31
-"""A window of 32 KiB, as gzip."""
 _SMALL = 1_024
 """Below this compression costs more than it saves."""
 
@@ -40,10 +37,12 @@ class Sink(Protocol):
         """Give back what is open. The sink may be used again, and opens anew."""
 
 
-def compress(pieces: Iterable[bytes]) -> bytes:
-    """Return the pieces, one behind the other, as gzip."""
-    packer = _deflate.compressobj(1, zlib.DEFLATED, _GZIP)
-    return b"".join([*map(packer.compress, pieces), packer.flush()])
+def compress(body: bytes) -> bytes:
+    """Return ``body`` as gzip."""
+    if _igzip is not None:
+        return bytes(_igzip.compress(body, compresslevel=1))
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    return packer.compress(body) + packer.flush()
 
 
 class CollectorSink:
@@ -54,12 +53,10 @@ class CollectorSink:
 
     def send(self, batch: Batch, timeout: float) -> Answer:
         """Post the batch. Raises TransportError when no complete answer came."""
-        headers = {"Content-Type": "application/json"}
-        if batch.size > _SMALL:
-            body = compress(batch.pieces())
+        body, headers = batch.body, {"Content-Type": "application/json"}
+        if len(body) > _SMALL:
+            body = compress(body)
             headers["Content-Encoding"] = "gzip"
-        else:
-            body = batch.body
         status, answered, text = self._transport.request("POST", PATHS[batch.kind], headers, body, timeout, MAX_ANSWER)
         return read_answer(status, answered, text, time.time())
 

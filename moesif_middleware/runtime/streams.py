@@ -33,9 +33,13 @@ class AsyncCall(Call, Protocol):
 class Input:
     """A request's body as a file, looked at as the application reads it; what was read ahead comes first."""
 
-    def __init__(self, stream: Any, exchange: Exchange, moesif: Moesif, ahead: bytes = b"") -> None:
+    def __init__(self, stream: Any, exchange: Exchange, moesif: Moesif) -> None:
         self._stream, self._exchange, self._moesif = stream, exchange, moesif
-        self._ahead = ahead
+        self._ahead = b""
+        """What was read ahead of the application, of a stream that cannot go back."""
+        self._origin = _position(stream)
+        self._seen = 0
+        """Bytes of a stream that can go back that were seen: what is read again is no news."""
 
     @classmethod
     def read_ahead(cls, stream: Any, exchange: Exchange, moesif: Moesif, length: str) -> Input:
@@ -44,23 +48,31 @@ class Input:
         ``length`` is the request's Content-Length, which bounds what may be read of a stream that does not end by
         itself; empty when there is none.
         """
+        made = cls(stream, exchange, moesif)
         most = min(int(length), moesif.body_limit) if length.isdigit() else moesif.body_limit
         pieces: list[bytes] = []
-        while most > 0 and (piece := stream.read(most)):
+        while most > 0 and (piece := made.read(most)):
             pieces.append(piece)
             most -= len(piece)
-        kept = moesif.request_buffer(exchange)
-        for piece in pieces:
-            if kept is not None:
-                kept.feed(piece)
-        return cls(stream, exchange, moesif, b"".join(pieces))
+        if made._origin is not None:
+            stream.seek(made._origin)
+        else:
+            made._ahead = b"".join(pieces)
+        return made
 
     def _saw(self, data: bytes) -> bytes:
-        if data:
+        fresh = data if self._origin is None else self._fresh(data)
+        if fresh:
             kept = self._exchange.request_body or self._moesif.request_buffer(self._exchange)
             if kept is not None:
-                kept.feed(data)
+                kept.feed(fresh)
         return data
+
+    def _fresh(self, data: bytes) -> bytes:
+        end = self._stream.tell() - self._origin
+        new = end - self._seen
+        self._seen = max(end, self._seen)
+        return data[-new:] if new > 0 else b""
 
     def read(self, size: int | None = -1) -> bytes:
         """Read up to ``size`` bytes; all of them when it is negative or None."""
@@ -71,7 +83,8 @@ class Input:
             self._ahead = b""
             return ahead + self._saw(self._stream.read())
         self._ahead = ahead[size:]
-        return ahead[:size]
+        # One read() of the whole Content-Length is how many read: fewer bytes would be the end to them.
+        return ahead[:size] if size <= len(ahead) else ahead + self._saw(self._stream.read(size - len(ahead)))
 
     def readline(self, size: int | None = -1) -> bytes:
         """Read a line, at most ``size`` bytes of it when that is not negative."""
@@ -127,6 +140,16 @@ class Input:
         end = len(self._ahead) if size < 0 else size
         data, self._ahead = self._ahead[:end], self._ahead[end:]
         return data
+
+
+def _position(stream: Any) -> int | None:
+    """Return where a stream stands, None for one that cannot go back. Django seeks in those that can."""
+    seekable = getattr(stream, "seekable", None)
+    try:
+        return int(stream.tell()) if seekable is not None and seekable() else None
+    except (OSError, ValueError, AttributeError, TypeError):
+        # One that says so and cannot tell where it stands is none.
+        return None
 
 
 class Chunks:

@@ -29,17 +29,13 @@ def django_route(route: str | None, script_name: str = "") -> str | None:
 
 
 def environ_route(environ: Mapping[str, Any], request: Any = None) -> str | None:
-    """Return the template that Flask, Bottle or Pyramid left in the environ, None when none of them did.
+    """Return the template that Flask or Bottle left in the environ, None when neither did.
 
     ``request`` is the ``werkzeug.request`` of the environ, which Flask takes out again at the end.
     """
     rule = getattr(getattr(request or environ.get("werkzeug.request"), "url_rule", None), "rule", None)
     if rule is None:
         rule = getattr(environ.get("route.handle"), "rule", None)
-    if rule is None:
-        # WebOb keeps a request's attributes there.
-        matched = (environ.get("webob.adhoc_attrs") or {}).get("matched_route")
-        rule = getattr(matched, "pattern", None)
     if not isinstance(rule, str):
         return None
     return f"{(environ.get('SCRIPT_NAME') or '').rstrip('/')}/{rule.removeprefix('/')}"
