@@ -34,7 +34,7 @@ class Compressing:
 
     def send(self, batch: Batch, timeout: float) -> Answer:  # noqa: ARG002  # the protocol's signature
         """Compress and forget."""
-        compress(batch.body)
+        compress(batch.pieces())
         self.events += len(batch.items)
         return Answer(201)
 

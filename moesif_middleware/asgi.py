@@ -101,9 +101,8 @@ class MoesifMiddleware:
             if message["type"] == "lifespan.startup.complete":
                 moesif.start()
             elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-                await moesif.aflush()
                 # uvicorn ends itself with the signal that it got, so that nothing at all runs after this.
-                moesif.report()
+                await moesif.apark()
             await send(message)
 
         return forward

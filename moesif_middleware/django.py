@@ -316,9 +316,9 @@ class _Call:
         self._submit()
         if moesif.settings.flush_each_request:
             if self._is_async:
-                yield moesif.aflush()
+                yield moesif.aflush_request()
             else:
-                moesif.flush()
+                moesif.flush_request()
 
     def _submit(self) -> None:
         self._done = True

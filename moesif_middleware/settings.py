@@ -319,6 +319,11 @@ class Settings:
     read_timeout: float = _option(10.0, Number(0.05, 300.0, "seconds"), "Between two pieces of its answer.")
     request_timeout: float = _option(30.0, Number(0.05, 600.0, "seconds"), "One whole request to it.")
     shutdown_timeout: float = _option(5.0, Number(0.0, 600.0, "seconds"), "To deliver what is left at the end.")
+    exit_on_sigterm: bool = _option(
+        False,
+        Flag(),
+        "Make SIGTERM an orderly exit, for programs and servers that end without one (waitress, scripts).",
+    )
     retry_seconds: float = _option(300.0, Number(0.0, 86_400.0, "seconds"), "How long a batch is tried from memory.")
     refresh_interval: float = _option(60.0, Number(1.0, 86_400.0, "seconds"), "Between two looks at config and rules.")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -110,6 +111,7 @@ wsgi_app: Any = wsgi
 asgi_moesif: Moesif | None = None
 wsgi_moesif: Moesif | None = None
 if os.environ.get("MOESIF_APPLICATION_ID"):
+    logging.basicConfig(level=logging.WARNING)
     asgi_moesif = wsgi_moesif = Moesif()
     asgi_app = AsgiMiddleware(asgi, asgi_moesif)
     wsgi_app = WsgiMiddleware(wsgi, wsgi_moesif)

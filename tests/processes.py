@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +27,42 @@ class Server:
         """Return the ledger and the memory of the process."""
         found: dict[str, Any] = httpx.get(f"{self.url}/static/state", timeout=10).json()
         return found
+
+
+class RunningServer:
+    """A server process, perhaps with workers, with all its output in a file. PORT in ``arguments`` is its port."""
+
+    def __init__(self, arguments: list[str], environ: dict[str, str], log: Path) -> None:
+        self.port, self.log = free_port(), log
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [word.replace("PORT", str(self.port)) for word in arguments], env={**os.environ, **environ},
+                stdout=output, stderr=output, cwd=Path(__file__).parent.parent, start_new_session=True,
+            )  # fmt: skip
+
+    def wait_until_open(self) -> None:
+        """Wait until it listens."""
+        wait_until_open(self.port, 60)
+
+    def get(self, path: str = "/json") -> httpx.Response:
+        """Send one request on a connection of its own, so that any worker may take it."""
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", headers={"Connection": "close"}, timeout=20)
+
+    def end(self, number: int = signal.SIGTERM) -> float:
+        """End the server and return how many seconds it took."""
+        started = time.monotonic()
+        self.process.send_signal(number)
+        try:
+            self.process.wait(40)
+        finally:
+            self.kill()
+        return time.monotonic() - started
+
+    def kill(self) -> None:
+        """End what is left of it, workers too."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 def settings(base_uri: str, **options: object) -> dict[str, str]:

@@ -7,12 +7,14 @@ import importlib
 import logging
 import os
 import random
+import signal
 import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -114,6 +116,8 @@ class Moesif:
         self.hooks_before = any((self.hooks.identify_user, self.hooks.identify_company, self.hooks.get_session_token))
         self.hooks_after = any((self.hooks.skip, self.hooks.get_metadata))
         _open_handles.add(self)
+        if settings.enabled and settings.exit_on_sigterm:
+            _exit_on_sigterm()
 
     @classmethod
     def given(cls, moesif: Moesif | Mapping[str, Any] | None, options: Mapping[str, Any]) -> Moesif:
@@ -501,6 +505,18 @@ class Moesif:
         worker.hurry()
         return await self._drained(self.settings.shutdown_timeout, until_failure=True)
 
+    async def apark(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as above
+        """Deliver within ``timeout`` seconds (shutdown_timeout), spool or count the rest, and write the ledger.
+
+        For a moment that may be the process's last one, or may not: requests may come afterwards.
+        """
+        worker = self.worker
+        left = self.settings.shutdown_timeout if timeout is None else timeout
+        worker.park(left)
+        if not await self._drained(left, until_failure=worker.outbox.spools):
+            worker.leave()
+        self.report()
+
     def close(self, timeout: float | None = None) -> None:
         """Flush within ``timeout`` seconds (shutdown_timeout), spool or count the rest, and end. Final."""
         if self._pid != os.getpid():
@@ -520,8 +536,10 @@ class Moesif:
         counts = self.ledger.snapshot()
         if counts["captured"] > self._reported:
             self._reported = counts["captured"]
-            level = logging.WARNING if counts["dropped"] else logging.INFO
-            _log.log(level, "moesif-middleware ends: %s", _in_words(counts))
+            level = logging.WARNING if counts["dropped"] or counts["queued"] else logging.INFO
+            health = self.worker.health
+            why = f"; the collector does not take events: {health.reason}" if health.ill else ""
+            _log.log(level, "moesif-middleware ends: %s%s", _in_words(counts), why)
 
     def stats(self) -> dict[str, Any]:
         """Return the ledger: captured = delivered + queued + spooled + sampled_out + skipped + dropped by reason.
@@ -652,7 +670,9 @@ def _wants_strict(settings: object, options: Mapping[str, Any]) -> bool:
 
 def _in_words(counts: dict[str, Any]) -> str:
     parts = [f"{counts[name]} {name.replace('_', ' ')}" for name in ("captured", "delivered", "spooled")]
-    parts += [f"{counts[name]} {name.replace('_', ' ')}" for name in ("sampled_out", "skipped") if counts[name]]
+    parts += [
+        f"{counts[name]} {name.replace('_', ' ')}" for name in ("queued", "sampled_out", "skipped") if counts[name]
+    ]
     parts += [f"{count} dropped ({reason})" for reason, count in sorted(counts["dropped"].items())]
     return ", ".join(parts)
 
@@ -675,6 +695,9 @@ def _close_unless_serving() -> None:
     """Close when the main thread ends, unless other threads keep the process, and perhaps a server, going."""
     if all(thread.daemon or thread is threading.main_thread() for thread in threading.enumerate()):
         _close_all()
+        # Exit handlers run after this, and may serve or capture something still.
+        for handle in tuple(_open_handles):
+            handle.worker.reopen()
 
 
 def _rest_all() -> None:
@@ -696,6 +719,18 @@ def _forget_all() -> None:
     _shared_lock = threading.Lock()
     for handle in tuple(_open_handles):
         handle.forget()
+
+
+def _exit_on_sigterm() -> None:
+    """Let SIGTERM raise SystemExit in the main thread, unless somebody handles it already."""
+    if threading.current_thread() is not threading.main_thread():
+        _log.warning("exit_on_sigterm has no effect: a handle must be made in the main thread for it")
+    elif signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _exit)
+
+
+def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  # a signal handler's signature
+    raise SystemExit(128 + number)
 
 
 # Threading's own hook runs before the interpreter refuses new threads and sockets, and it is the only one that some

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from ..errors import MoesifError, TransportError
 from ..sansio.governance import EMPTY, Snapshot, compile_config, compile_rules
-from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer
+from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer, own_words, refusal
 from ..settings import Settings
 from .transport import Transport
 
@@ -31,6 +31,15 @@ REST_SECONDS = 0.2
 """How long a fork waits for the thread to end when it is idle."""
 LEAST_INTERVAL = 10.0
 """Seconds between two fetches that tags ask for."""
+
+
+PAUSE_SECONDS = 0.0001
+"""How long the compiling of a large config rests after each millisecond or so of work."""
+
+
+def give_way() -> None:
+    """Let other threads run: they wait 5 ms for the interpreter otherwise, however short what they have to do is."""
+    time.sleep(PAUSE_SECONDS)
 
 
 @dataclass(slots=True)
@@ -166,9 +175,9 @@ class Feed:
         if status == 304:
             return
         if status != 200:
-            raise TransportError(f"HTTP {status}")
+            raise TransportError(refusal(status, own_words(body)))
         if name == "config":
-            self._use(self.snapshot.with_config(compile_config(body)))
+            self._use(self.snapshot.with_config(compile_config(body, pause=give_way)))
         else:
             self._use(self.snapshot.with_rules(compile_rules(body)))
         # Kept only now: a document that could not be used is to come again in full.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 import zlib
+from collections.abc import Iterable
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -15,14 +16,16 @@ from ..sansio.protocol import PATHS, Answer, read_answer
 from ..settings import Settings
 from .transport import Transport
 
-_igzip: ModuleType | None
+_deflate: ModuleType
 try:
-    _igzip = importlib.import_module("isal.igzip")
+    _deflate = importlib.import_module("isal.isal_zlib")
 except ImportError:  # no wheel for this platform
-    _igzip = None
+    _deflate = zlib
 
 MAX_ANSWER = 65_536
 """Bytes read of an answer to a batch."""
+_GZIP = 31
+"""A window of 32 KiB, as gzip."""
 _SMALL = 1_024
 """Below this compression costs more than it saves."""
 
@@ -37,12 +40,10 @@ class Sink(Protocol):
         """Give back what is open. The sink may be used again, and opens anew."""
 
 
-def compress(body: bytes) -> bytes:
-    """Return ``body`` as gzip."""
-    if _igzip is not None:
-        return bytes(_igzip.compress(body, compresslevel=1))
-    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
-    return packer.compress(body) + packer.flush()
+def compress(pieces: Iterable[bytes]) -> bytes:
+    """Return the pieces, one behind the other, as gzip."""
+    packer = _deflate.compressobj(1, zlib.DEFLATED, _GZIP)
+    return b"".join([*map(packer.compress, pieces), packer.flush()])
 
 
 class CollectorSink:
@@ -53,10 +54,12 @@ class CollectorSink:
 
     def send(self, batch: Batch, timeout: float) -> Answer:
         """Post the batch. Raises TransportError when no complete answer came."""
-        body, headers = batch.body, {"Content-Type": "application/json"}
-        if len(body) > _SMALL:
-            body = compress(body)
+        headers = {"Content-Type": "application/json"}
+        if batch.size > _SMALL:
+            body = compress(batch.pieces())
             headers["Content-Encoding"] = "gzip"
+        else:
+            body = batch.body
         status, answered, text = self._transport.request("POST", PATHS[batch.kind], headers, body, timeout, MAX_ANSWER)
         return read_answer(status, answered, text, time.time())
 

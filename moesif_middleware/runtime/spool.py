@@ -306,7 +306,7 @@ class Spool:
 
 
 def _pack(batch: Batch) -> bytes:
-    return compress(b"".join(batch.items))
+    return compress((b"".join(batch.items),))
 
 
 def _items(connection: sqlite3.Connection, ticket: int) -> list[bytes]:

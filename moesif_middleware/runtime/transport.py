@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
@@ -115,10 +116,10 @@ class Transport:
                 return self._attempt(method, path, headers, body, most)
             except _FAILED:
                 self.close()
-                raise TransportError(_describe(error)) from error
+                raise TransportError(self._describe(error)) from error
         except _FAILED as error:
             self.close()
-            raise TransportError(_describe(error)) from error
+            raise TransportError(self._describe(error)) from error
 
     def _attempt(
         self, method: str, path: str, headers: dict[str, str], body: bytes | None, most: int
@@ -143,6 +144,17 @@ class Transport:
                     self.close()
                     raise TransportError(f"the answer is longer than {most} bytes")
         return response.status, httpx.Headers(response.headers), bytes(answer)
+
+    def _describe(self, error: Exception) -> str:
+        """Say in one line what failed, where, and what mends it."""
+        proxy = environment_proxy(self._base)
+        where = self._base
+        if proxy is not None:
+            where += f" through the proxy {proxy.rpartition('@')[2]} of the environment"
+        advice = _advice(_root(error), error, proxied=proxy is not None)
+        text = str(error)
+        raw = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return f"{where}: {advice} ({raw})" if advice else f"{where}: {raw}"
 
     def _open(self) -> httpcore.ConnectionPool:
         # Not a Client of httpx: that one follows settings that are not ours, writes a line into the application's log
@@ -200,6 +212,26 @@ def environment_proxy(url: str) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-def _describe(error: Exception) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _root(error: BaseException) -> BaseException:
+    """Return what the operating system or OpenSSL said, which httpcore turns into an error of its own."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+    return error
+
+
+def _advice(cause: BaseException, error: Exception, *, proxied: bool) -> str:
+    """Return what is wrong in plain words, and what to do about it; nothing when the error does not tell."""
+    mend = "correct HTTP_PROXY, HTTPS_PROXY or NO_PROXY" if proxied else "correct base_uri"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"nothing listens there; start it, or {mend}"
+    if isinstance(cause, socket.gaierror):
+        return f"the name of the host cannot be found; {mend}"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return "its certificate is not trusted; SSL_CERT_FILE may name the one of its authority"
+    if isinstance(cause, ssl.SSLError):
+        return "it does not speak TLS as we do; base_uri may have to begin with http://"
+    if isinstance(error, httpcore.RemoteProtocolError) and "illegal" in str(error):
+        return "the answer is no HTTP; base_uri may have to begin with https://"
+    if isinstance(error, httpcore.ConnectTimeout):
+        return f"no connection within connect_timeout; {mend}, or let a firewall pass it"
+    return "no answer in time" if isinstance(error, httpcore.TimeoutException) else ""

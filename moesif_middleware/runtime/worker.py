@@ -19,7 +19,7 @@ from typing import Any
 
 from ..errors import TransportError
 from ..sansio.batches import MAX_POISON, Batch, split
-from ..sansio.protocol import BACKOFF_FIRST, HEALTHY, Answer, Health, Verdict, verdict
+from ..sansio.protocol import BACKOFF_FIRST, HEALTHY, Answer, Health, Verdict, refusal, verdict
 from ..settings import Settings
 from .bell import Bell, Waiters
 from .ledger import Ledger
@@ -105,7 +105,9 @@ class Worker:
         self._probe = False
         """Whether to try once whatever the back-off says, because a flush was asked for after it began."""
         self._deadline: float | None = None
-        """When close() gives up; set once."""
+        """When the end that has begun gives up."""
+        self._parked = False
+        """Whether that end may turn out not to be one."""
         self.closed = False
 
     # On the request path
@@ -120,6 +122,9 @@ class Worker:
         count = self.queue.put(Entry(kind, payload, cost, self._clock()), worth)
         if count == 1 or count == self._settings.batch_events or self.queue.bytes > self._settings.batch_bytes:
             self._wake.ring()
+        if self._parked:
+            # It was not the end after all.
+            self._parked, self._deadline = False, None
         if self._thread is None:
             self.start()
 
@@ -206,12 +211,7 @@ class Worker:
 
         The first call sets the deadline. With a spool, everything goes there first, and then out of it.
         """
-        with self._starting:
-            if self._deadline is None:
-                self._deadline = self._clock() + timeout
-            deadline = self._deadline
-        if self.outbox.spools:
-            self._store_all(deadline)
+        deadline = self._prepare_to_end(timeout)
         self.request_flush()
         self._wait(deadline, until_failure=self.outbox.spools)
         self.closed = True
@@ -225,6 +225,35 @@ class Worker:
             self.sink.close()
         if self._spool is not None:
             self._spool.close()
+
+    def park(self, timeout: float) -> None:
+        """Begin what may be the end; the next entry shows that it was not."""
+        self._parked = self._deadline is None
+        self._prepare_to_end(timeout)
+        self.start()
+        self.request_flush()
+
+    def leave(self) -> None:
+        """Leave nothing in memory after park(): the process may end now without another word."""
+        if self.outbox.spools:
+            self._store_all(self._clock())
+        self._give_up("shutdown")
+        self._losses.tell()
+
+    def reopen(self) -> None:
+        """Take entries again after close(), for what exit handlers capture; close() is to be called once more."""
+        if self._thread is None or not self._thread.is_alive():
+            self._thread, self.closed = None, False
+
+    def _prepare_to_end(self, timeout: float) -> float:
+        """Set the deadline, unless an end has begun already, and put everything into the spool; return the deadline."""
+        with self._starting:
+            if self._deadline is None:
+                self._deadline = self._clock() + timeout
+            deadline = self._deadline
+        if self.outbox.spools:
+            self._store_all(deadline)
+        return deadline
 
     def _join(self, seconds: float) -> None:
         end = self._clock() + seconds
@@ -401,18 +430,19 @@ class Worker:
             self._recover()
             self._halve(held, answer)
         elif found is Verdict.RETRY:
-            reason = f"HTTP {answer.status}"
+            reason = refusal(answer.status, answer.message)
             self._fail(held, self.health.failed(self._clock(), reason, self._draw(), answer.retry_after))
         else:
-            self._fail(held, self.health.refused(self._clock(), f"HTTP {answer.status} {answer.message}"))
+            self._fail(held, self.health.refused(self._clock(), refusal(answer.status, answer.message)))
 
     def _time_allowed(self) -> float:
-        most = self._settings.request_timeout
-        return most if self._deadline is None else max(min(most, self._deadline - self._clock()), 0.05)
+        most, deadline = self._settings.request_timeout, self._deadline
+        return most if deadline is None else max(min(most, deadline - self._clock()), 0.05)
 
     def _fail(self, held: Held, health: Health) -> None:
         """Keep the batch for later, unless it is in memory only and has been tried for long enough."""
-        if not self.health.ill or health.paused != self.health.paused:
+        # At the end it is said in the one line that closes the ledger.
+        if self._deadline is None and (not self.health.ill or health.paused != self.health.paused):
             where = "the spool" if self.outbox.spools else "memory"
             _log.warning("the collector does not take events now, they wait in %s: %s", where, health.reason)
         self.health = health

@@ -24,6 +24,18 @@ class Batch:
         """Return the JSON array."""
         return b"[" + b",".join(self.items) + b"]"
 
+    def pieces(self, least: int = 65_536) -> Iterator[bytes]:
+        """Yield the JSON array in pieces of ``least`` bytes or a little more, so that it is never in memory as one."""
+        group, size, before = [], 0, b"["
+        for item in self.items:
+            group.append(item)
+            size += len(item)
+            if size >= least:
+                yield before + b",".join(group)
+                group, size, before = [], 0, b","
+        rest = before + b",".join(group) if group or not self.items else b""
+        yield rest + b"]"
+
     @property
     def size(self) -> int:
         """Return the encoded bytes, separators included."""

@@ -28,6 +28,8 @@ _CHARSETS = {
 _SINGLE_BYTE = frozenset(("latin-1", "cp1252"))
 # A parsed tree takes twenty times the memory of its text: larger ones are parsed again when asked for.
 _KEEP_PARSED = 128 * 1024
+# From here on it pays to leave a document unparsed.
+_LARGE = 1024
 
 
 class _Unset:
@@ -44,9 +46,10 @@ class Body:
     else None; it may hold a key twice, so that a mask must judge its text, not the value alone. ``notes`` are for the
     event's metadata: ``truncated`` (size in bytes of what passed), ``stream`` (chunks and bytes that passed, records
     shown), ``graphql_operation_name`` and ``_type``, ``fields_left_out``, ``problem`` (why it was not decoded).
+    ``data`` are the bytes that stand in base64, when these are at hand.
     """
 
-    __slots__ = ("_value", "notes", "raw", "transfer_encoding")
+    __slots__ = ("_value", "data", "notes", "raw", "transfer_encoding")
 
     def __init__(
         self,
@@ -54,16 +57,20 @@ class Body:
         value: Any = _UNSET,
         *,
         raw: bytes | None = None,
+        data: bytes | None = None,
         notes: dict[str, Any] | None = None,
     ) -> None:
         self.transfer_encoding = transfer_encoding
         self.raw = raw
+        self.data = data
         self.notes: dict[str, Any] = notes if notes is not None else {}
         self._value = _UNSET if raw is not None and len(raw) > _KEEP_PARSED else value
 
     @property
     def value(self) -> Any:
         """Return the JSON value, or the base64 text. A large document is parsed at each call: hold one at a time."""
+        if self.data is not None:
+            return b2a_base64(self.data, newline=False).decode("ascii")
         if self.raw is not None and (self._value is _UNSET or jsontext.has_long_number(self.raw)):
             return jsontext.exact(self.raw)
         return self._value
@@ -76,7 +83,9 @@ class Body:
         """Return the JSON text of the body as it would stand in an event."""
         if self.raw is not None:
             return self.raw
-        return jsontext.dump(self.value)
+        if self.data is not None:
+            return b'"%b"' % b2a_base64(self.data, newline=False)
+        return jsontext.dump(self._value)
 
     def __repr__(self) -> str:
         return f"<Body {self.transfer_encoding}>"
@@ -84,7 +93,7 @@ class Body:
 
 def base64(data: bytes, notes: dict[str, Any] | None = None) -> Body:
     """Return a body for bytes that are no JSON."""
-    return Body("base64", b2a_base64(data, newline=False).decode("ascii"), notes=notes)
+    return Body("base64", data=data, notes=notes)
 
 
 def read(
@@ -146,6 +155,9 @@ def _value(notes: dict[str, Any], parse: Callable[..., Any], *arguments: Any) ->
 def _json(data: bytes, cut: bool, notes: dict[str, Any]) -> Body | None:
     if not jsontext.looks_like_json(data):
         return None
+    outline = None if cut or len(data) < _LARGE else jsontext.outline(data)
+    if outline is not None and not graphql.likely(outline):
+        return Body("json", raw=data, notes=notes)
     raw = None
     try:
         if cut:

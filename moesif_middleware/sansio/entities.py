@@ -19,6 +19,7 @@ from .conditions import Problems
 
 SLICE = 32 * 1024
 """Bytes parsed at a time."""
+_BETWEEN_PAUSES = 1024
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _SPACE = re.compile(rb"[ \t\r\n]*")
@@ -32,7 +33,9 @@ class Entities:
 
     __slots__ = ("_blob", "_keys", "_mask", "_slots", "_values", "name")
 
-    def __init__(self, name: str, blob: bytes, keys: array[int], values: array[int]) -> None:
+    def __init__(
+        self, name: str, blob: bytearray, keys: array[int], values: array[int], pause: Callable[[], object] = int
+    ) -> None:
         self.name = name
         """The key of the config that it is."""
         self._blob = blob
@@ -42,8 +45,10 @@ class Entities:
         self._mask = size - 1
         self._slots = array("I", bytes(size * array("I").itemsize))
         for entry in range(len(values)):
+            if entry % _BETWEEN_PAUSES == _BETWEEN_PAUSES - 1:
+                pause()
             # A later entry of the same key takes the place of the earlier one, as in any JSON object.
-            self._slots[self._slot(blob[keys[entry] : values[entry]])] = entry + 1
+            self._slots[self._slot(bytes(blob[keys[entry] : values[entry]]))] = entry + 1
 
     def __bool__(self) -> bool:
         return len(self._values) > 0
@@ -69,15 +74,25 @@ class Entities:
         return orjson.loads(self._blob[self._values[entry - 1] : self._keys[entry]]) if entry else None
 
 
-NO_ENTITIES = Entities("", b"", array("Q", [0]), array("Q"))
+NO_ENTITIES = Entities("", bytearray(), array("Q", [0]), array("Q"))
 """The empty map."""
 
 
 class EntitiesBuilder:
-    """Collects the entries of one map. ``check`` returns what is wrong with a value, or None."""
+    """Collects the entries of one map. ``check`` returns what is wrong with a value, or None.
 
-    def __init__(self, name: str, check: Callable[[object], str | None], problems: Problems) -> None:
+    ``pause`` is called every millisecond or so of work, to let other threads go on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        check: Callable[[object], str | None],
+        problems: Problems,
+        pause: Callable[[], object] = int,
+    ) -> None:
         self._name = name
+        self._pause = pause
         self._check = check
         self._problems = problems
         self.clear()
@@ -89,6 +104,7 @@ class EntitiesBuilder:
 
     def add(self, entries: Mapping[str, Any]) -> None:
         """Add parsed entries. One that cannot be used is recorded and counts as absent."""
+        self._pause()
         blob, keys, values, check = self._blob, self._keys, self._values, self._check
         for key, value in entries.items():
             wrong, encoded = check(value), b"null"
@@ -105,8 +121,9 @@ class EntitiesBuilder:
             keys.append(len(blob))
 
     def build(self) -> Entities:
-        """Return what was added."""
-        return Entities(self._name, bytes(self._blob), self._keys, self._values)
+        """Return what was added; nothing may be added any more."""
+        # Handed over, not copied: a copy of 10 MB holds up all threads for some milliseconds.
+        return Entities(self._name, self._blob, self._keys, self._values, self._pause)
 
 
 def read_document(data: bytes, builders: Mapping[str, EntitiesBuilder], size: int = SLICE) -> dict[str, Any]:

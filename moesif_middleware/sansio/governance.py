@@ -8,7 +8,7 @@ immutable; a feed swaps one ``Snapshot`` for the next by one assignment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any
@@ -312,8 +312,8 @@ EMPTY = Snapshot()
 """Nothing loaded: everything is allowed and kept."""
 
 
-def compile_config(data: bytes, size: int = SLICE) -> Config:
-    """Compile the body of a ``/v1/config`` answer, read in slices of ``size`` bytes.
+def compile_config(data: bytes, size: int = SLICE, pause: Callable[[], object] = int) -> Config:
+    """Compile the body of a ``/v1/config`` answer, read in slices of ``size`` bytes, with a ``pause`` between them.
 
     Raises InvalidPayload when it is not JSON or not an object. What is wrong inside is skipped and recorded.
     """
@@ -324,7 +324,7 @@ def compile_config(data: bytes, size: int = SLICE) -> Config:
         "user_rules": _wrong_cohorts,
         "company_rules": _wrong_cohorts,
     }
-    builders = {name: EntitiesBuilder(name, check, problems) for name, check in checks.items()}
+    builders = {name: EntitiesBuilder(name, check, problems, pause) for name, check in checks.items()}
     document = read_document(data, builders, size)
     for name in checks:
         if document.get(name) is not None:

@@ -7,8 +7,18 @@ from typing import Any
 
 _MAX_DOCUMENT = 8192
 _MAX_BATCH = 20
+_NAMES = frozenset(("query", "variables", "extensions"))
 _BEGINS = re.compile(r"(?:[\s,\ufeff]|#[^\n]*+\n)*+(?:\{|query\b|mutation\b|subscription\b|fragment\b)")
 _OPERATION = re.compile(r"\b(query|mutation|subscription)\b\s*+(?:([_A-Za-z]\w*+)\s*+)?+[({@]")
+
+
+def likely(outline: dict[str, Any] | list[Any]) -> bool:
+    """Return whether ``operation`` may find something in a document, of which ``jsontext.outline`` tells the names."""
+    if isinstance(outline, list):
+        # Only the first of a batch has to be an operation; its names may be spelled with escapes.
+        first = bytes(outline[0]) if outline else b""
+        return b"\\" in first or any(b'"%b"' % name.encode() in first for name in _NAMES)
+    return not _NAMES.isdisjoint(outline)
 
 
 def operation(value: Any) -> dict[str, Any]:

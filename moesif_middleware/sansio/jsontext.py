@@ -6,6 +6,7 @@ double) is read by slower, equally strict means and comes out in a shape that ev
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import re
@@ -42,6 +43,8 @@ _BYTES = (bytes, bytearray, memoryview)
 _DIGIT_MAP = bytes(48 if 48 <= code <= 57 else 0 for code in range(256))
 # 19 digits may be more than 64 bits.
 _LONG_NUMBER = b"0" * 19
+# A number of more than _MAX_DIGITS shows as nine digits in a row among every 32nd byte.
+_SAMPLE, _SAMPLED_DIGITS = 32, b"0" * 9
 _NUMERIC = b"-+.0123456789eE"
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
@@ -66,9 +69,35 @@ def parse(data: bytes) -> tuple[Any, bytes | None]:
         value = orjson.loads(data)
     except orjson.JSONDecodeError:
         return _parse_slowly(data), None
-    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and not _shallow().fullmatch(data):
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and too_deep(value):
         raise ValueError("nested too deeply")
     return value, data
+
+
+def outline(data: bytes) -> dict[str, Any] | list[Any] | None:
+    """Return the first level of what ``parse`` gives back as it passed, its values unparsed, in a quarter of the time.
+
+    None says nothing: a scalar, or a document with exponents or very long numbers, may be as good as any other.
+    """
+    try:
+        data.decode()
+        found: dict[str, Any] | list[Any] = _skimmer().decode(data)
+    except (ValueError, RecursionError):
+        return None
+    if _SAMPLED_DIGITS in data[::_SAMPLE].translate(_DIGIT_MAP) or not _shallow().fullmatch(data):
+        return None
+    return found
+
+
+@cache
+def _skimmer() -> Any:
+    """Return what reads over JSON by the letter of the grammar; orjson refuses no more than numbers beyond a double.
+
+    Imported late, since it takes as long as all the rest of the package.
+    """
+    msgspec: Any = importlib.import_module("msgspec")
+    raw: Any = msgspec.Raw
+    return msgspec.json.Decoder(dict[str, raw] | list[raw])
 
 
 def value_or(data: bytes, text: str) -> Any:
@@ -83,8 +112,11 @@ def value_or(data: bytes, text: str) -> Any:
 
 @cache
 def _shallow() -> Any:
-    """Compile what matches JSON text of at most MAX_DEPTH levels, five times faster than a walk over its value."""
-    inside = r'[^"\[\]{}]|"(?:[^"\\]|\\.)*"'
+    """Compile what matches JSON text of at most MAX_DEPTH levels whose numbers have no exponents.
+
+    It takes a fifth of the time of a walk over the value. ``e`` is a letter of ``true`` and ``false`` then.
+    """
+    inside = r'[^"\[\]{}eE]|[us]e|"(?:[^"\\]|\\.)*"'
     pattern = f"(?:{inside})*"
     for _ in range(MAX_DEPTH):
         pattern = rf"(?:{inside}|[\[{{]{pattern}[\]}}])*"

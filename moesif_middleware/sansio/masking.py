@@ -25,7 +25,7 @@ import orjson
 from ..errors import ConfigurationError
 from ..models import JSON, Action, Event
 from . import jsontext
-from .bodies import Body
+from .bodies import Body, base64
 from .json_paths import JsonPaths, State
 from .json_walk import Walk
 from .markers import Masked, Report, marker, note
@@ -34,7 +34,7 @@ from .secret_names import HEADERS, PHRASES, SecretNames
 from .secret_text import SecretText
 from .secret_uris import SecretUris
 from .secret_values import RULES as VALUE_RULES
-from .secret_values import SecretValues
+from .secret_values import SecretValues, linear
 
 __all__ = ["RULES", "Masked", "Masker", "Report", "compile_masking"]
 
@@ -52,7 +52,7 @@ _URL = re.compile(r"[^\s<>\"]+")
 _JSON_STARTS = ("{", "[")
 # "://:a@" and "pin=1": no shorter text holds a secret and tells so.
 _SHORTEST = 5
-_FORM = re.compile(rb"[^\s\0<>{}\"'?#/]+=[^\s\0<>{}\"']*")
+_FORM = linear(rb"[^\s\v\x00<>{}\"'?#/]+=[^\s\v\x00<>{}\"']*")
 # Letters, digits and signs spelt so may be part of anything.
 _ASCII_ESCAPE = rb"\\u00[0-7]"
 _LETTER = re.compile(r"[^\W\d_]")
@@ -106,7 +106,7 @@ class Masker:
     Each method takes a report, to which it adds what it masked: the path and the rule.
     """
 
-    __slots__ = ("_json", "_names", "_paths", "_plain", "_strings", "_text", "_uris", "_values")
+    __slots__ = ("_json", "_names", "_paths", "_plain", "_prose", "_strings", "_text", "_uris", "_values")
 
     def __init__(self, names: SecretNames, values: SecretValues, paths: JsonPaths) -> None:
         self._names = names
@@ -116,6 +116,7 @@ class Masker:
         self._strings = values.look(_ASCII_ESCAPE, text.escaped_hint)
         self._json = values.look(_ASCII_ESCAPE, text.escaped_hint, text.key_hint)
         self._plain = values.look(text.plain_hint)
+        self._prose = values.look(text.prose_hint, text.part_hint)
         self._uris = SecretUris(names, values, self._rules_of_string, text.plain_hint, text.uri_hint)
 
     def event(self, event: Event, report: Report | None = None) -> Event:
@@ -162,10 +163,12 @@ class Masker:
 
     def body(self, body: Body, report: Report | None = None, path: str = "body") -> Body:
         """Return the same body when it is clean, else another one without what was masked."""
+        if body.data is not None:
+            masked, rules = self._bytes(body.data)
+            note(report, path, *rules)
+            return base64(masked, body.notes) if rules else body
         if body.transfer_encoding == "base64":
-            before = body.value
-            after = self._base64(before, report, path)
-            return body if after == before else Body("base64", after, notes=body.notes)
+            return Body("base64", self._base64(body.value, report, path), notes=body.notes)
         text = None if self._values.hidden else _json_text(body)
         if text is None:
             return body.replace(self._walk(body.value, report, path, self._paths.start))
@@ -271,11 +274,11 @@ class Masker:
     def _bytes(self, data: bytes) -> tuple[bytes, list[str]]:
         if (encoding := _wide(data)) is not None:
             return self._wide_bytes(data, encoding)
-        if _FORM.fullmatch(data):
+        if b"=" in data and _FORM.fullmatch(data):
             return self._form(data)
+        if not self._values.hidden and not self._prose.finds(data):
+            return data, []
         masked, rules = self._text.mask_parts(data)
-        if not self._text.suspicious(masked) and not self._values.suspicious(masked):
-            return masked, rules
         masked, more = self._mask_text(masked, prose=True)
         return masked, rules + more
 

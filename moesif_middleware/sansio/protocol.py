@@ -34,6 +34,14 @@ _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REFUSED = frozenset({400, 411, 413, 414, 415, 422, 431})
 
 
+_ADVICE = {
+    401: "application_id is none that this collector knows; correct it, or base_uri",
+    402: "the subscription of this application id is not active",
+    403: "this collector, or a proxy before it, does not let us in; check application_id and base_uri",
+    407: "the proxy that the environment names wants credentials",
+}
+
+
 class Verdict(Enum):
     """What to do with a batch after an answer."""
 
@@ -71,11 +79,25 @@ def read_answer(status: int, headers: Mapping[str, str], body: bytes, now: float
     """Return the Answer for a response; ``now`` is seconds since the epoch, for a ``Retry-After`` date."""
     return Answer(
         status=status,
-        message=body[:300].decode("utf-8", "replace"),
+        message=own_words(body),
         retry_after=retry_after(headers.get("retry-after"), now),
         config_tag=headers.get(CONFIG_TAG_HEADER.lower()) or None,
         rules_tag=headers.get(RULES_TAG_HEADER.lower()) or None,
     )
+
+
+def own_words(body: bytes) -> str:
+    """Return what a server says in the body of an answer, fit for a line of a log; nothing of a page for people."""
+    text = " ".join(body[:1000].decode("utf-8", "replace").split())
+    return "" if text.startswith("<") else "".join(filter(str.isprintable, text[:300]))
+
+
+def refusal(status: int, message: str) -> str:
+    """Return in one line what an answer that is no success means, what mends it, and the server's own words."""
+    advice = _ADVICE.get(status)
+    if advice is None and verdict(status) is Verdict.PAUSE:
+        advice = "base_uri leads to a server that has no Collector API there; correct it"
+    return "".join((f"HTTP {status}", f": {advice}" if advice else "", f" (it says: {message})" if message else ""))
 
 
 def retry_after(value: str | None, now: float) -> float | None:

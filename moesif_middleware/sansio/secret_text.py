@@ -38,23 +38,28 @@ _BLANK = re.compile(rb"[ \t]*")
 _BLANKS = (b" ", b"\t")
 _BACKSLASHES = re.compile(rb"\\*")
 _BACKSLASH = 92
+_PART_START = rb"(?i:content-disposition:)"
 _PART = linear(rb"(?i)content-disposition:[^\r\n]*[;\s]name=\"?([^\"\r\n;]*)[^\r\n]*(?:\r?\n[^\r\n]+)*\r?\n\r?\n")
 
 
 class SecretText:
     """The name rules as patterns for text. Immutable."""
 
-    __slots__ = ("_find", "_names", "escaped_hint", "key_hint", "plain_hint", "uri_hint")
+    __slots__ = ("_find", "_names", "escaped_hint", "key_hint", "part_hint", "plain_hint", "prose_hint", "uri_hint")
 
     def __init__(self, names: SecretNames) -> None:
         self._names = names
         stem, last = names.stems(), names.last_stems()
         name = b"(?:%s(?:%s(?:%s%s*)?|%s[^A-Za-z\\s<>\"'=:&]*))" % (_NAME + b"*", stem, _NAME, _NAME, last)
-        self._find = linear(
+        self.prose_hint = (
             b"<(%s)(?:[\\s/][^<>]*)?>" % name.replace(_NAME, _TAG)
             + b"|(%s*(?:%s|%s)[^\"'\\\\<>=:\\r\\n]*)(\\\\*[\"'])%s%s" % (_NAME, stem, last, _GAP, _SIGN)
             + b"|(%s)[ \\t]*(?:%s|%%3[Dd])" % (name, _SIGN)
         )
+        """Matches wherever ``mask`` may find something."""
+        self.part_hint = _PART_START
+        """Matches wherever ``mask_parts`` may find something."""
+        self._find = linear(self.prose_hint)
         any_stem = b"(?:%s|%s)" % (stem, last)
         rest = b'(?:[^"\\\\]|\\\\.)*"\\s*:'
         self.key_hint = b"|".join((b"%s%s" % (stem, rest), b'%s[^A-Za-z"\\\\]*"\\s*:' % last, b"\\\\.%s" % rest))
@@ -68,10 +73,6 @@ class SecretText:
         )
         """Both match wherever a string names a secret and its value: as JSON spells it, and in plain text."""
         self.uri_hint = b"%s[^=&?#]*=" % any_stem
-
-    def suspicious(self, data: bytes) -> bool:
-        """Return whether the text may have a value under a secret name."""
-        return self._find.search(data) is not None
 
     def mask(self, data: bytes, *, prose: bool = False) -> tuple[bytes, list[str]]:
         """Return the text with the values of secret names masked, and the rules that found one.

@@ -377,11 +377,13 @@ def test_four_processes_that_are_killed_lose_nothing_that_was_in_the_spool(
         subprocess.Popen([sys.executable, "-c", CHILD, server.url, path], stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
-    time.sleep(4)
-    said: set[str] = set()
+    # All of them are at it before the first one is killed.
+    first = {child.pid: [child.stdout.readline() for _ in range(3)] for child in children if child.stdout}
     for child in children:
         child.send_signal(signal.SIGKILL)
-        out, _ = child.communicate()
+    said: set[str] = set()
+    for child in children:
+        out = "".join(first[child.pid]) + child.communicate()[0]
         said.update(f"/{child.pid}/{number}" for number in range(int(out.rpartition("\n")[0].split()[-1]) + 1))
     assert len(said) > 100
     with closing(sqlite3.connect(path)) as connection, connection:

@@ -12,7 +12,7 @@ import jiter
 import orjson
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moesif_middleware.sansio import bodies, decoding, jsontext
@@ -360,6 +360,61 @@ def test_a_stream_that_is_not_what_it_says_is_base64(kind, data):
 def test_a_graphql_request_names_its_operation(document, notes):
     body = read(json.dumps(document).encode())
     assert body.notes == {f"graphql_operation_{key}": value for key, value in notes.items()}
+
+
+@pytest.mark.parametrize("name", ["query", "\\u0071uery"])
+@pytest.mark.parametrize("form", ["%s", "[%s, 1]"])
+def test_a_large_graphql_request_names_its_operation_too(name, form):
+    document = form % f'{{"{name}": "query A {{a}}", "variables": {{"x": "{"y" * 5_000}"}}}}'
+    assert read(document.encode()).notes["graphql_operation_type"] in ("query", ["query"])
+
+
+def as_parsed(data: bytes):
+    """What ``parse`` makes of bytes that it gives back as they passed, else None."""
+    try:
+        value, raw = jsontext.parse(data)
+    except ValueError:
+        return None
+    return value if raw == data else None
+
+
+LEFT_TO_THE_PARSER = [b"[1e999]", b"[1E3]", b"9" * 400, b"[%s]" % (b"9" * 400), b"[" * 65 + b"]" * 65, b'["\\ud800"]']
+
+
+@pytest.mark.parametrize(
+    "data", [b"{}", b'[{"a": [true, false, null, -1.5, "e\\u00e9\\ud83d\\ude00"]}]', b"[" * 64 + b"]" * 64]
+)
+def test_an_ordinary_document_has_an_outline(data):
+    """Otherwise every document would be parsed, and nobody would notice."""
+    assert jsontext.outline(data) is not None
+
+
+@pytest.mark.parametrize("data", LEFT_TO_THE_PARSER)
+def test_what_some_parser_may_refuse_has_no_outline(data):
+    assert jsontext.outline(data) is None
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=20,
+)
+DAMAGE = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([*b'{}[]",:\\/ue09-+.E\n\0\xc3\xa9\xff'])), max_size=3)
+
+
+@settings(max_examples=500, deadline=None)
+@given(VALUES, DAMAGE, st.booleans())
+def test_a_document_with_an_outline_is_parsed_to_the_same_names_and_kept_as_it_passed(value, damage, ascii_only):
+    """The fast way says yes only where the slow one does, whatever byte is wrong."""
+    data = bytearray(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
+    for place, byte in damage:
+        data[place % len(data)] = byte
+    found = jsontext.outline(bytes(data))
+    if found is not None:
+        parsed = as_parsed(bytes(data))
+        assert type(parsed) is type(found)
+        assert len(parsed) == len(found)
+        assert not isinstance(parsed, dict) or parsed.keys() == found.keys()
 
 
 def test_a_large_document_is_parsed_when_asked_for_and_not_kept():

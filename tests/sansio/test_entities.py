@@ -224,10 +224,20 @@ def test_reading_100_000_users_does_not_hold_up_the_other_threads():
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    compile_config(data)
+    compile_config(data, pause=lambda: time.sleep(0.0001))
     done.set()
     watcher.join()
     assert sorted(stalls)[-3] < 0.1
+
+
+def test_a_large_config_pauses_often_and_a_small_one_once():
+    pauses: list[None] = []
+    config = compile_config(large(10_000), pause=lambda: pauses.append(None))
+    assert len(config.cohorts.users) == 10_000
+    assert len(pauses) > 40
+    pauses.clear()
+    compile_config(large(1), pause=lambda: pauses.append(None))
+    assert len(pauses) <= 4
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -101,6 +101,7 @@ def test_splitting_keeps_every_item_in_order_and_both_bounds(items: list[bytes],
     for group in groups:
         assert len(group) <= most
         assert len(Batch("events", group).body) <= most_bytes or len(group) == 1
+        assert b"".join(Batch("events", group).pieces(most_bytes // 4)) == Batch("events", group).body
 
 
 def test_halves_of_a_batch_are_the_batch() -> None:
