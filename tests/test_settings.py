@@ -210,3 +210,24 @@ def test_strict_raises(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_say_what_they_are() -> None:
     """Every row of the table has a sentence, from which the documentation is made."""
     assert [item.name for item in fields(Settings) if not item.metadata["doc"].endswith(".")] == []
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_debug_says_what_is_captured_and_sent_and_no_content(configured: bool) -> None:
+    """Whoever asks for it sees it, with and without a logging of their own; paths and bodies stay out of it."""
+    code = (
+        "import logging\n"
+        f"{'logging.basicConfig(level=logging.WARNING)' if configured else ''}\n"
+        "from moesif_middleware import Moesif, MemorySink\n"
+        "from moesif_middleware.wsgi import MoesifMiddleware\n"
+        "moesif = Moesif(application_id='x', debug=True, sink=MemorySink())\n"
+        "app = MoesifMiddleware(lambda environ, start: start('200 OK', []) and [] or [], moesif)\n"
+        "app({'REQUEST_METHOD': 'GET', 'PATH_INFO': '/canary'}, lambda *_: print)\n"
+        "moesif.flush()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    start = "DEBUG:moesif_middleware.runtime.{}:" if configured else ""
+    lines = run.stderr.splitlines()
+    assert f"{start.format('client')}captured: GET, status 200: queued" in lines
+    assert f"{start.format('worker')}sent: 1 events, HTTP 201" in lines
+    assert "canary" not in run.stderr

@@ -87,6 +87,8 @@ class Moesif:
             self._configure(Settings(enabled=False), sink)
 
     def _configure(self, settings: Settings, sink: Sink | None) -> None:
+        if settings.debug:
+            _show_debug_lines()
         self.settings = settings
         self.enabled = settings.enabled
         self.hooks: Hooks = settings.hooks
@@ -327,10 +329,12 @@ class Moesif:
         try:
             exchange.ended = exchange.ended or time.time()
             exchange.outer = None
-            if exchange.skipped:
-                self.ledger.capture("skipped")
-            elif not self._wanted(exchange):
-                self.ledger.capture("sampled_out")
+            state = "skipped" if exchange.skipped else "queued" if self._wanted(exchange) else "sampled_out"
+            if self.settings.debug:
+                # Neither path nor ids: they may be what is masked later.
+                _log.debug("captured: %s, status %s: %s", exchange.head.verb, exchange.status, state)
+            if state != "queued":
+                self.ledger.capture(state)
             else:
                 if route is not None and exchange.route is None:
                     self._find_route(exchange, route)
@@ -605,8 +609,6 @@ class Moesif:
         return client_address(head.headers, head.peer, self.settings.trusted_proxies)
 
     def _notice(self, answer: Any) -> None:
-        if self.settings.debug:
-            _log.debug("the collector answered %d", answer.status)
         if self.feed is not None:
             self.feed.notice(answer)
 
@@ -640,6 +642,14 @@ def _head_of(request: Any) -> RequestHead:
     if "REQUEST_METHOD" in found:
         return EnvironHead(found)
     return ScopeHead(found, list(found.get("headers") or ()))
+
+
+def _show_debug_lines() -> None:
+    """Let the package's lines of debugging out, to standard error where the application has no place for them."""
+    logger = logging.getLogger("moesif_middleware")
+    logger.setLevel(logging.DEBUG)
+    if not logger.hasHandlers():
+        logger.addHandler(logging.StreamHandler())
 
 
 def _compiled(masking: Masking) -> Masker:

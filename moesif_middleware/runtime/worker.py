@@ -421,6 +421,7 @@ class Worker:
             return
         finally:
             self._sending, self._attempted = None, self._clock()
+        _log.debug("sent: %d %s, HTTP %d", len(held.batch.items), held.batch.kind, answer.status)
         self._notice(answer)
         found = verdict(answer.status)
         if found is Verdict.DELIVERED:
