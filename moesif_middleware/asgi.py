@@ -16,7 +16,7 @@ from starlette.requests import Request
 from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import current
-from .sansio.exchange import Exchange, ScopeHead
+from .sansio.exchange import BodyBuffer, Exchange, ScopeHead
 from .sansio.governance import ALLOW, Allow, Block
 from .sansio.route import Templates
 
@@ -112,8 +112,8 @@ class _Call:
     """One request on its way: what the application receives and sends passes through here untouched."""
 
     __slots__ = (
-        "_ahead", "_app", "_done", "_headers", "_moesif", "_receive", "_scope", "_send", "_templates", "exchange",
-        "watches",
+        "_ahead", "_app", "_done", "_headers", "_kept", "_moesif", "_receive", "_scope", "_send", "_templates",
+        "exchange", "watches",
     )  # fmt: skip
 
     def __init__(
@@ -132,6 +132,8 @@ class _Call:
         """Headers that are set on the response."""
         self._ahead: deque[Message] | None = None
         """Messages read before the application, for a rule that reads the body."""
+        self._kept: BodyBuffer | None = None
+        """Where the response's body goes until the exchange is submitted."""
         self._done = False
         self.watches = True
         """False when nothing of this request has to be seen."""
@@ -168,7 +170,8 @@ class _Call:
         return message
 
     def _saw(self, message: Message) -> None:
-        if message["type"] == "http.request":
+        # What comes after the answer is too late for its event, whose cost is booked.
+        if message["type"] == "http.request" and not self._done:
             body = message.get("body")
             if body:
                 kept = self.exchange.request_body or self._moesif.request_buffer(self.exchange)
@@ -182,7 +185,7 @@ class _Call:
         """
         kind = message["type"]
         if kind == "http.response.body":
-            kept = self.exchange.response_body
+            kept = self._kept
             if kept is not None:
                 kept.feed(message.get("body"))
             return self._send(message) if message.get("more_body") else self._send_last(message)
@@ -196,6 +199,9 @@ class _Call:
 
     def _noted(self, message: Message) -> Message:
         """Return the message that starts the response, with our headers; as it is when we cannot make sense of it."""
+        if self._done:
+            # A second response to one request is the server's to refuse; the event is of the first.
+            return message
         try:
             return self._begin_response(message)
         except Exception as error:
@@ -209,7 +215,7 @@ class _Call:
             headers = self._with_ours(headers)
         exchange.status = message["status"]
         exchange.response_headers = headers
-        self._moesif.response_buffer(exchange)
+        self._kept = self._moesif.response_buffer(exchange)
         return {**message, "headers": headers}
 
     def _with_ours(self, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
@@ -275,7 +281,7 @@ class _Call:
             await moesif.aflush_request()
 
     def _submit(self) -> None:
-        self._done = True
+        self._done, self._kept = True, None
         self._moesif.submit(self.exchange, self._route)
 
     def _route(self) -> str | None:

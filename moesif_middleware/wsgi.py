@@ -19,7 +19,7 @@ from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import current
 from .runtime.streams import Chunks, Input, SizedChunks
-from .sansio.exchange import EnvironHead, Exchange
+from .sansio.exchange import BodyBuffer, EnvironHead, Exchange
 from .sansio.governance import ALLOW, Block
 from .sansio.route import environ_route
 
@@ -47,7 +47,7 @@ class MoesifMiddleware:
         """Serve one request."""
         moesif = self.moesif
         # The second is where a bridge from ASGI puts the scope that another middleware may have marked.
-        seen = environ.get(_SEEN) or environ.get("asgi.scope", {}).get(_SEEN, ())
+        seen = environ.get(_SEEN) or (environ.get("asgi.scope") or {}).get(_SEEN, ())
         if not moesif.enabled or moesif.settings.application_id in seen:
             return self.app(environ, start_response)
         environ[_SEEN] = (*seen, moesif.settings.application_id)
@@ -144,25 +144,32 @@ class _Call:
     def start_response(
         self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        """Note the status and the headers, and pass them on with ours; the server's own ``write`` is returned."""
-        try:
-            headers = self._begin_response(status, headers)
-        except Exception as error:
-            # What makes no sense to us is the server's to refuse.
-            self._moesif.failed("response", error)
-        if exc_info is None:
-            return self._start_response(status, headers)
-        return self._start_response(status, headers, exc_info)
-
-    def _begin_response(self, status: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Pass the status and the headers on, with ours, and note them; what is written is looked at as it passes."""
         exchange = self.exchange
         if self._headers or exchange.transaction_header:
-            headers = self._with_ours(headers)
+            try:
+                headers = self._with_ours(headers)
+            except Exception as error:
+                # What makes no sense to us is the server's to refuse.
+                self._moesif.failed("response", error)
+        if exc_info is None:
+            write = self._start_response(status, headers)
+        else:
+            write = self._start_response(status, headers, exc_info)
+        # Only now: a server that has sent the first status raises at a second one, and the first one stands.
+        try:
+            kept = self._begin_response(status, headers)
+        except Exception as error:
+            self._moesif.failed("response", error)
+            return write
+        return write if kept is None else _keeping(write, kept)
+
+    def _begin_response(self, status: str, headers: list[tuple[str, str]]) -> BodyBuffer | None:
+        exchange = self.exchange
         exchange.status = int(status[:3])
         exchange.response_headers = tuple(headers)
-        self._moesif.response_buffer(exchange)
         self._request = self._environ.get("werkzeug.request")
-        return headers
+        return self._moesif.response_buffer(exchange)
 
     def _with_ours(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers with those of rules in the place of any of the same name, and the transaction id."""
@@ -221,6 +228,15 @@ class _Call:
 
     def _route(self) -> str | None:
         return environ_route(self._environ, self._request)
+
+
+def _keeping(write: Callable[[bytes], object], kept: BodyBuffer) -> Callable[[bytes], object]:
+    def keep(data: bytes) -> object:
+        result = write(data)
+        kept.feed(data)
+        return result
+
+    return keep
 
 
 def _may_have_body(environ: Environ) -> bool:

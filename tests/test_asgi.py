@@ -425,3 +425,29 @@ async def test_a_message_that_makes_no_sense_is_forwarded_as_it_is(recorder: Rec
     sent = await drive(MoesifMiddleware(app, recorder.moesif), BODY)
     assert sent == [{"type": "http.response.start", **message}, {"type": "http.response.body", "body": "text"}]
     assert recorder.moesif.stats()["errors"] == {"response": 1}
+
+
+async def test_what_comes_after_the_answer_is_not_the_events(recorder: Recorder) -> None:
+    """A second response, and a body that is read too late, would change an event that is on its way, and its cost."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for status in (201, 500):
+            await send({"type": "http.response.start", "status": status, "headers": []})
+            await send({"type": "http.response.body", "body": b"%d" % status})
+        assert (await receive())["body"] == b"late"
+
+    incoming = [{"type": "http.request", "body": b"late", "more_body": False}]
+    sent = await drive(MoesifMiddleware(app, recorder.moesif), incoming)
+    assert [message.get("status") for message in sent] == [201, None, 500, None]
+    (event,) = recorder.events
+    assert (event["response"]["status"], event["response"]["body"]) == (201, 201)
+    assert "body" not in event["request"]
+
+
+async def test_the_applications_own_transaction_id_is_replaced_in_any_case(recorder: Recorder) -> None:
+    """Servers send header names as they are given, so that two of them would go out."""
+    middleware = MoesifMiddleware(answers([b"{}"], headers=[(b"X-Moesif-Transaction-Id", b"own")]), recorder.moesif)
+    sent = await drive(middleware, [{"type": "http.request"}])
+    names = [name.lower() for name, _ in sent[0]["headers"]]
+    assert names.count(b"x-moesif-transaction-id") == 1
+    assert (b"X-Moesif-Transaction-Id", b"own") not in sent[0]["headers"]

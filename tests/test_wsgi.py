@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from wsgiref.util import FileWrapper, setup_testing_defaults
@@ -147,15 +149,55 @@ def test_an_iterable_keeps_its_length_its_chunks_and_its_close(recorder: Recorde
     assert len(recorder.events) == 2
 
 
-def test_write_is_the_servers_own(recorder: Recorder) -> None:
-    """PEP 3333's old way out is returned as it is."""
+def test_what_is_written_goes_to_the_servers_own_and_is_captured(recorder: Recorder) -> None:
+    """PEP 3333's old way out comes before what is returned, on the wire and in the event."""
 
     def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
-        start_response("200 OK", [])(b"written")
-        return []
+        write = start_response("200 OK", [])
+        write(b'{"written": ')
+        write(b"1, ")
+        return [b'"returned": 2}']
 
     answer, _ = call(MoesifMiddleware(app, recorder.moesif))
-    assert answer.written == [b"written"]
+    assert answer.written == [b'{"written": ', b"1, ", b'"returned": 2}']
+    assert recorder.events[0]["response"]["body"] == {"written": 1, "returned": 2}
+
+
+def test_a_second_status_that_comes_too_late_is_not_the_events(recorder: Recorder) -> None:
+    """A server that has sent its headers raises the error; its client saw the first status."""
+
+    class Sent(Answer):
+        def start_response(self, status: str, headers: Any, *exc_info: Any) -> Callable[[bytes], object]:
+            if exc_info:
+                raise exc_info[0][1]
+            return super().start_response(status, headers)
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterator[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        yield b"part"
+        try:
+            raise ValueError
+        except ValueError:
+            start_response("500 Oops", [], sys.exc_info())
+        yield b"never"
+
+    answer = Sent()
+    result = iter(MoesifMiddleware(app, recorder.moesif)(environ(), answer.start_response))
+    assert next(result) == b"part"
+    with pytest.raises(ValueError):
+        next(result)
+    (event,) = recorder.events
+    assert event["response"]["status"] == 200
+    assert event["response"]["headers"]["content-type"] == "text/plain"
+    assert b64decode(event["response"]["body"]) == b"part"
+    assert event["metadata"]["exception"] == "ValueError"
+
+
+@pytest.mark.parametrize("scope", [None, {}, {"type": "http"}])
+def test_a_bridge_may_leave_any_scope_or_none(recorder: Recorder, scope: Any) -> None:
+    """What another program puts into the environ must not end the request."""
+    call(MoesifMiddleware(answers([b"ok"]), recorder.moesif), **{"asgi.scope": scope})
+    assert len(recorder.events) == 1
 
 
 def test_exc_info_is_passed_only_when_it_was_given(recorder: Recorder) -> None:
