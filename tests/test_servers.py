@@ -55,6 +55,7 @@ def measure(kind: str, environ: dict[str, str]) -> dict[str, Any]:
         return {"down": (digest, size), "up": uploaded, "first": first, "growth": server.state()["VmHWM"] - before}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kind", KINDS)
 def test_200_megabytes_pass_both_ways_as_they_are_in_the_memory_of_the_bare_application(kind: str) -> None:
     """Identical bytes, a first byte that is not delayed, and a peak at most 2 MB over the bare application's."""

@@ -608,12 +608,12 @@ def test_time_is_linear(name: str) -> None:
     text = ADVERSARIAL[name]
 
     def seconds(part: str) -> float:
-        started = time.perf_counter()
+        started = time.thread_time()
         MASKER.uri(part)
         MASKER.headers({"x-a": part, "location": part, "cookie": part, "set-cookie": part})
         MASKER.value({"a": part, part: 1})
         MASKER.body(bodies.base64(part.encode()))
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     half = min(seconds(text[: SIZE // 4]) for _ in range(2))
     assert seconds(text) < 12 * half + 0.5
