@@ -33,9 +33,10 @@ def names() -> dict[str, Any]:
     return {"__name__": __name__, "app": app, "application": application, "request": request}
 
 
+# The examples of the page on management need a collector that runs: tests/collector/test_docs.py runs them.
 # The page on migration shows the old keys, which say so.
 @pytest.mark.filterwarnings("ignore:.*; see docs/migration.md:DeprecationWarning")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "management.md"], ids=lambda page: page.name)
 def test_the_python_of_a_page_runs(page: Path) -> None:
     """Block after block, as a reader would paste them."""
     known = names()

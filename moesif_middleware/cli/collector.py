@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--keep-days", type=float, help="delete events that are older")
     add("--keep-events", type=int, help="delete the oldest events of an application over this number")
     add("--keep-bytes", type=int, help="delete the oldest events while the store is larger")
+    add("--cohorts-every", default="60s", help="how often the members of cohorts are computed (default %(default)s)")
     add("--fault", action="append", default=[], metavar="KIND[:SHARE]", help="429:0.2, hang:0.05, reset, drip, garbage")
     add("--latency", default="0s", help="delay of every API call, such as 50ms")
 
@@ -72,7 +73,8 @@ def read_settings(arguments: argparse.Namespace, directory: Path) -> CollectorSe
         host=arguments.host,
         allowed_hosts=tuple(arguments.allowed_host),
         faults=tuple(Fault.parse(text) for text in arguments.fault),
-        latency=_seconds(arguments.latency),
+        latency=_seconds("latency", arguments.latency),
+        cohorts_every=_seconds("cohorts-every", arguments.cohorts_every),
         retention=Retention(arguments.keep_days, arguments.keep_events, arguments.keep_bytes),
     )
 
@@ -82,14 +84,14 @@ def _management_key(text: str) -> ManagementKey:
     return ManagementKey(found[1], frozenset(found[2].split(","))) if found else ManagementKey(text)
 
 
-def _seconds(text: str) -> float:
+def _seconds(option: str, text: str) -> float:
     for unit, factor in _UNITS.items():
         if text.endswith(unit):
             try:
                 return float(text.removesuffix(unit)) * factor
             except ValueError:
                 break
-    raise ConfigurationError("latency", f"{text!r} is not a time such as 50ms or 1.5s")
+    raise ConfigurationError(option, f"{text!r} is not a time such as 50ms or 1.5s")
 
 
 def _announce(settings: CollectorSettings, listener: socket.socket) -> None:

@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from .context import CollectorContext
 from .faults import FaultSwitch
 from .guard import Guard
+from .membership import keep_membership
 from .page import page_routes
 from .refusals import HANDLERS, on_http
 from .retention import keep_retaining
@@ -31,12 +32,16 @@ def create_app(settings: CollectorSettings, store: Store | None = None) -> Starl
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001 - Starlette's signature
-        retaining = asyncio.create_task(keep_retaining(context.store, settings.apps, settings.retention))
+        tasks = [
+            asyncio.create_task(keep_retaining(context.store, settings.apps, settings.retention)),
+            asyncio.create_task(keep_membership(context, settings.cohorts_every)),
+        ]
         try:
             yield
         finally:
-            retaining.cancel()
-            await asyncio.wait((retaining,))
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             context.store.close()
 
     middleware = [Middleware(Guard, allowed_hosts=settings.allowed_hosts, token=settings.token)]

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from ..models import wire_time
 from .calls import Handler
-from .checks import Fields, schema_of
+from .checks import Fields, Unfit, schema_of
 from .context import CollectorContext
 from .operations import APP_ID, OBJECT, Operation, Query, array_of
 from .parameters import whole_number
@@ -66,6 +66,8 @@ class Collection:
     written: Shape = as_it_is
     shown: Shape = as_it_is
     after: Callable[[CollectorContext, str], None] = nothing
+    own_id: str | None = None
+    """The field that holds the id, where clients may choose it."""
     status_of_update: int = 200
     status_of_delete: int = 200
 
@@ -111,7 +113,10 @@ class Collection:
     async def create(self, request: Request, context: CollectorContext, app: str) -> Response:
         """Store what was posted under a new id; the answer is the document."""
         document = self.stamped(await self.posted(request, self.new), app, request, context.clock())
-        await self.store(context, app, document)
+        async with context.editing:
+            if self.own_id and await run_in_threadpool(context.store.get, app, self.kind, document["_id"]) is not None:
+                raise Unfit(f"there is a {self.noun} with this id", self.own_id)
+            await self.store(context, app, document)
         return JSONAnswer(self.shown(document), 201)
 
     async def list(self, request: Request, context: CollectorContext, app: str) -> Response:  # noqa: ARG002 - a Handler
@@ -152,9 +157,13 @@ class Collection:
 
     def stamped(self, document: Document, app: str, request: Request, now: float) -> Document:
         """Return a new document with what the server sets."""
-        stamps = {"_id": new_id(), "org_id": organisation(request), "app_id": app, self.created: wire_time(now)}
+        chosen = document.get(self.own_id) if self.own_id else None
+        stamps = {"_id": chosen or new_id(), "org_id": organisation(request), "app_id": app}
+        stamps[self.created] = wire_time(now)
         if self.modified:
             stamps[self.modified] = stamps[self.created]
+        if self.own_id:
+            stamps[self.own_id] = stamps["_id"]
         return present({**self.constants, **document, **stamps})
 
     async def all(self, context: CollectorContext, app: str) -> builtins.list[Document]:
@@ -174,6 +183,8 @@ class Collection:
         async with context.editing:
             document = present(change(await self.found(context, app, key)))
             self.new.complete(document)
+            if self.own_id:
+                document[self.own_id] = key
             if self.modified:
                 document[self.modified] = wire_time(context.clock())
             await self.store(context, app, document)

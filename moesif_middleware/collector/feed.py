@@ -58,7 +58,7 @@ class Feeds:
         now = self._clock()
         if known is not None and now < known[0]:
             return known[2]
-        version = (self._store.version(app, "config"), self._store.version(app, "rules"))
+        version = tuple(self._store.version(app, kind) for kind in ("config", "rules", "membership"))
         served = known[2] if known is not None and known[1] == version else self._build(app, version)
         self._known[app] = (now + CHECK_SECONDS, version, served)
         return served
@@ -67,10 +67,33 @@ class Feeds:
         """Say that config or rules were just written: the next answer looks at the store again."""
         self._known.pop(app, None)
 
-    def _build(self, app: str, version: tuple[object, object]) -> Served:
-        config = orjson.dumps({**EMPTY_CONFIG, **(self._store.get(app, "config", CONFIG_KEY) or {})})
-        rules = orjson.dumps(sorted(self._store.documents(app, "rules"), key=_position))
-        return Served(config, _tag(version[0], config), rules, _tag(version[1], rules))
+    def _build(self, app: str, version: tuple[object, ...]) -> Served:
+        written = self._store.get(app, "config", CONFIG_KEY) or {}
+        computed = self._store.get(app, "membership", "membership") or {}
+        rules = sorted(self._store.documents(app, "rules"), key=_position)
+        joined = _joined(written, computed, {rule["_id"] for rule in rules})
+        config = orjson.dumps({**EMPTY_CONFIG, **written, **joined})
+        encoded = orjson.dumps(rules)
+        return Served(config, _tag((version[0], version[2]), config), encoded, _tag(version[1], encoded))
+
+
+def _joined(written: dict[str, Any], computed: dict[str, Any], rules: set[str]) -> dict[str, Any]:
+    """Return what cohorts put into the config, under what was written there by hand: that wins for the same rule."""
+    found: dict[str, Any] = {}
+    for name in ("user_sample_rate", "company_sample_rate"):
+        if name in computed:
+            found[name] = {**computed[name], **(written.get(name) or {})}
+    for name in ("user_rules", "company_rules"):
+        if name not in computed:
+            continue
+        found[name] = dict(written.get(name) or {})
+        for who, entries in computed[name].items():
+            by_hand = found[name].get(who) or []
+            known = {entry["rules"] for entry in by_hand}
+            kept = [entry for entry in entries if entry["rules"] in rules and entry["rules"] not in known]
+            if kept:
+                found[name][who] = [*by_hand, *kept]
+    return found
 
 
 def _position(rule: dict[str, Any]) -> tuple[int, str, str]:

@@ -29,6 +29,7 @@ class CollectorSettings:
 
     ``store`` is a URL. ``allowed_hosts`` are names beside ``localhost`` and IP addresses under which browsers and
     clients may call it. ``latency`` (seconds) and ``faults`` make it misbehave on purpose.
+    ``cohorts_every`` (seconds) is how often the members of cohorts are computed.
     """
 
     store: str
@@ -40,6 +41,7 @@ class CollectorSettings:
     faults: tuple[Fault, ...] = ()
     latency: float = 0.0
     retention: Retention = KEEP_ALL
+    cohorts_every: float = 60.0
 
     def __post_init__(self) -> None:
         if not self.apps:
@@ -52,6 +54,8 @@ class CollectorSettings:
         for name in ("days", "events", "bytes"):
             if (value := getattr(self.retention, name)) is not None and not value > 0:
                 raise ConfigurationError(f"keep-{name}", "must be more than 0")
+        if not self.cohorts_every > 0:
+            raise ConfigurationError("cohorts-every", "must be more than 0 seconds")
         if self.token is not None and len(self.token) < 16:
             raise ConfigurationError("token", "must have at least 16 characters")
         if self.token is None and not is_loopback(self.host):

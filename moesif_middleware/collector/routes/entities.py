@@ -60,7 +60,8 @@ def _one(document: Any) -> list[tuple[str, Any]]:
     return [("", document)]
 
 
-def _batch(document: Any) -> list[tuple[str, Any]]:
+def items_of_batch(document: Any) -> list[tuple[str, Any]]:
+    """Return the path and value of each item of an array. Raises Unfit."""
     if not isinstance(document, list):
         raise Unfit("must be an array")
     return [(f"[{index}]", item) for index, item in enumerate(document)]
@@ -81,7 +82,7 @@ def _handler(entity: Entity, items_of: Callable[[Any], list[tuple[str, Any]]]) -
 
 def _operations() -> Iterator[Operation]:
     for entity in ENTITIES:
-        batch, one = _handler(entity, _batch), _handler(entity, _one)
+        batch, one = _handler(entity, items_of_batch), _handler(entity, _one)
         yield Operation("POST", f"/{entity.kind}/batch", batch, f"Update {entity.kind}", (), 201, (),
                         list_of(entity.fields), answer=OBJECT, refusals=(400, 413))  # fmt: skip
         yield Operation("POST", f"/{entity.kind}", one, f"Update one of {entity.kind}", (), 201, (),

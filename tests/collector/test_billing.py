@@ -1,0 +1,127 @@
+"""Meters, and what they read from stored events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from .conftest import APP, Running, event, moment
+
+METERS, REPORTS = "/v1/~/billing/meters", "/v1/~/billing/reports"
+RANGE = {"from": "-5d", "to": "now"}
+ERRORS = {"query": {"range": {"response.status": {"gte": 500}}}}
+DURATION = {"aggs": {"ms": {"sum": {"field": "duration_ms"}}}}
+DAY = 24 * 3600
+
+
+def meter(running: Running, **changes: Any) -> str:
+    """Make a meter and return its id."""
+    params = changes.pop("params", {})
+    body = {"name": "Calls", "billing_plan": {"provider_slug": "moesif", "params": params}, **changes}
+    answer = running.management.post(METERS, json=body)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["_id"])
+
+
+def record(running: Running) -> None:
+    """Store three calls of one company, two of them yesterday's, and one of another that stands for ten."""
+    sent = [
+        event(company_id="c1", request={"time": moment(DAY + 1)}, response={"time": moment(DAY + 0.9)}),
+        event(company_id="c1", request={"time": moment(DAY + 1)}, response={"time": moment(DAY + 0.9), "status": 500}),
+        event(company_id="c1"),
+        event(company_id="c2", weight=10),
+        event(),
+    ]
+    running.collector.post("/v1/events/batch", json=sent).raise_for_status()
+
+
+def usage(running: Running, key: str, **query: Any) -> list[tuple[str, int, int]]:
+    """Return (company, metric, usage) of a meter's reports."""
+    asked = {**RANGE, "billing_meter_id": key, **query}
+    reports = running.management.get(REPORTS, params=asked).json()
+    return [(each["company_id"], each["meter_metric"], each["meter_usage"]) for each in reports]
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted"),
+    [
+        ({}, [("c1", 2, 2), ("c1", 1, 1), ("c2", 10, 10)]),
+        ({"es_query": ERRORS}, [("c1", 1, 1)]),
+        ({"es_query": '{"post_filter": {"term": {"company_id": "c2"}}}'}, [("c2", 10, 10)]),
+        (
+            {"params": {"usage_multiplier": 0.4, "usage_rounding_mode": "up"}},
+            [("c1", 2, 1), ("c1", 1, 1), ("c2", 10, 4)],
+        ),
+        (
+            {"params": {"usage_multiplier": 0.4, "usage_rounding_mode": "down"}},
+            [("c1", 2, 0), ("c1", 1, 0), ("c2", 10, 4)],
+        ),
+    ],
+)
+def test_a_report_is_what_a_company_used_in_a_day(
+    running: Running, changes: dict[str, Any], wanted: list[tuple[str, int, int]]
+) -> None:
+    """By weight; the meter says which events, and what is billed for them."""
+    record(running)
+    key = meter(running, **changes)
+    assert sorted(usage(running, key)) == sorted(wanted)
+    assert usage(running, key, company_id="c3") == usage(running, key, success="false") == []
+    assert {company for company, *_ in usage(running, key, company_id="c2")} <= {"c2"}
+
+
+def test_a_report_counts_for_the_company_s_active_subscription(running: Running) -> None:
+    """None without one."""
+    record(running)
+    for key, status in (("s0", "cancelled"), ("s1", "active")):
+        subscription = {"subscription_id": key, "company_id": "c1", "status": status}
+        running.collector.post("/v1/subscriptions", json=subscription).raise_for_status()
+    meter(running)
+    found = running.management.get(REPORTS, params=RANGE).json()
+    assert {(each["company_id"], each["subscription_id"]) for each in found} == {("c1", "s1"), ("c2", "")}
+    assert all((each["app_id"], each["success"]) == (APP, True) for each in found)
+
+
+def test_metrics_are_meters_over_time(running: Running) -> None:
+    """One bucket for each interval; the metric may be any that has one value, and is weighted too."""
+    record(running)
+    key = meter(running, es_query=DURATION)
+    asked = {**RANGE, "interval": "day", "billing_meter_id": key}
+    buckets = running.management.get(f"{REPORTS}/metrics", params=asked).json()["buckets"]
+    assert sum(bucket["metric"] for bucket in buckets) == pytest.approx(1400, abs=50)
+    for name, value in (("interval", "fortnight"), ("aggregator", "mode"), ("from", "then")):
+        assert running.management.get(f"{REPORTS}/metrics", params={**asked, name: value}).status_code == 400
+
+
+def test_a_transaction_is_posted_once_and_adds_to_the_balance(running: Running) -> None:
+    """By its id; one that is not yet active or no longer does not count."""
+    record(running)
+    meter(running)
+    credit = {"company_id": "c1", "subscription_id": "s1", "type": "credit"}
+    for key, amount, more in (
+        ("t1", 20, {"active_at": moment(3 * DAY)}),
+        ("t1", 99, {}),
+        ("t2", -5.5, {"active_at": moment(2 * DAY)}),
+        ("t3", 70, {"active_at": moment(4 * DAY), "expire_at": moment(3 * DAY)}),
+        ("t4", 70, {"active_at": moment(-DAY)}),
+    ):
+        sent = {**credit, "transaction_id": key, "amount": amount, **more}
+        assert running.management.post(f"{REPORTS}/balance_transactions", json=sent).status_code == 204
+    found = running.management.get(REPORTS, params={**RANGE, "type": "credit"}).json()
+    assert [(each["_id"], each["amount"]) for each in found] == [("t3", 70), ("t1", 20), ("t2", -5.5)]
+    asked = {**RANGE, "company_id": "c1"}
+    buckets = running.management.get(f"{REPORTS}/metrics", params=asked).json()["buckets"]
+    assert buckets[-1]["ending_balance"]["current_balance"] == 14.5
+
+
+def test_the_catalog_keeps_the_ids_that_are_chosen(running: Running) -> None:
+    """And refuses one that is taken; prices are listed in their plan when asked for."""
+    plans, prices = "/v1/~/billing/catalog/plans", "/v1/~/billing/catalog/prices"
+    assert running.management.post(plans, json={"id": "pro", "name": "Pro"}).json()["id"] == "pro"
+    again = running.management.post(plans, json={"id": "pro"})
+    assert (again.status_code, again.json()) == (400, {"error": "id: there is a plan with this id"})
+    price = running.management.post(prices, json={"plan_id": "pro", "price_in_decimal": "0.1"}).json()
+    assert running.management.put(f"{plans}/pro", json={"id": "other", "unit": "call"}).json()["id"] == "pro"
+    (plan,) = running.management.get(plans, params={"includes": "prices"}).json()
+    assert (plan["unit"], plan["prices"]) == ("call", [price])
+    assert "prices" not in running.management.get(plans).json()[0]
