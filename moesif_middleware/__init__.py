@@ -13,7 +13,7 @@ from ._version import VERSION as __version__  # noqa: N811  # the name that tool
 from .errors import ConfigurationError, InvalidModel, MoesifError
 from .models import Action, Campaign, Company, Event, EventRequest, EventResponse, Subscription, User
 from .runtime.client import Moesif
-from .runtime.current import add_metadata, identify, set_route, skip
+from .runtime.current import add_metadata, identify, note_exception, set_route, skip
 from .runtime.sinks import CollectorSink, MemorySink, Sink
 from .settings import DEFAULT_SKIP_PATHS, Hooks, Masking, Settings
 
@@ -40,6 +40,7 @@ __all__ = [
     "__version__",
     "add_metadata",
     "identify",
+    "note_exception",
     "set_route",
     "skip",
 ]

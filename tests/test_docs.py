@@ -13,9 +13,14 @@ import pytest
 from moesif_middleware import Masking, Settings
 from moesif_middleware.cli import COMMANDS
 from scripts import settings_doc
+from tests.frameworks import shops
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs" / "frameworks").glob("*.md")),
+]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://)([^)#]+)[^)]*\)")
 
@@ -36,15 +41,22 @@ def names() -> dict[str, Any]:
 # The examples of the page on management need a collector that runs: tests/collector/test_docs.py runs them.
 # The page on migration shows the old keys, which say so.
 @pytest.mark.filterwarnings("ignore:.*; see docs/migration.md:DeprecationWarning")
-@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "management.md"], ids=lambda page: page.name)
+@pytest.mark.filterwarnings("ignore:.*deprecated inferred style:DeprecationWarning")  # by Litestar
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.name != "management.md"],
+    ids=lambda page: f"{page.parent.name}/{page.name}",
+)
 def test_the_python_of_a_page_runs(page: Path) -> None:
     """Block after block, as a reader would paste them."""
+    if page.stem == "pyramid":
+        shops.import_quietly("pyramid.config")
     known = names()
     for number, block in enumerate(BLOCK.findall(page.read_text())):
         exec(compile(block, f"{page.name} block {number}", "exec"), known)
 
 
-@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "docs").glob("*/*.md"))], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "docs" / "api").glob("*.md"))], ids=lambda page: page.name)
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
     """Files that are named are there."""
     assert [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []

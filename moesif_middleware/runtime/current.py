@@ -1,4 +1,4 @@
-"""What runs inside a request can say about it, from anywhere: identify, add_metadata, set_route, skip."""
+"""What runs inside a request can say about it, from anywhere: whose it is, its route, that it is to be skipped."""
 
 from __future__ import annotations
 
@@ -61,9 +61,11 @@ def skip() -> bool:
     return found
 
 
-def note_exception(error: BaseException) -> None:
-    """Note the type of an exception that a framework turns into an answer of its own."""
+def note_exception(error: BaseException) -> bool:
+    """Note the type of an exception that a framework answers itself. Returns False outside a request."""
     exchange = current.get()
+    found = exchange is not None
     while exchange is not None:
         exchange.error = type(error).__name__
         exchange = exchange.outer
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import json
 import time
 import warnings
@@ -16,7 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from moesif_middleware import Moesif, identify, set_route
+from moesif_middleware import Moesif, identify, note_exception, set_route
 from moesif_middleware.asgi import MoesifMiddleware as Asgi
 from moesif_middleware.wsgi import MoesifMiddleware as Wsgi
 
@@ -183,11 +184,13 @@ def litestar(stage: Stage, handles: Handles) -> Any:
             for name, value in function.__annotations__.items()
         }
         handlers.append(decorate(function))
-    return wrapped(Asgi, Litestar(handlers, openapi_config=None, logging_config=None), handles)
+    after = [lambda error, scope: note_exception(error)]
+    app = Litestar(handlers, after_exception=after, openapi_config=None, logging_config=None)
+    return wrapped(Asgi, app, handles)
 
 
 def quart(stage: Stage, handles: Handles) -> Any:
-    from quart import Quart, Response, request
+    from quart import Quart, Response, got_request_exception, request
 
     app = Quart(__name__)
 
@@ -214,6 +217,10 @@ def quart(stage: Stage, handles: Handles) -> Any:
     @app.before_request
     async def note_route() -> None:
         set_route(getattr(request.url_rule, "rule", None))
+
+    @got_request_exception.connect_via(app)
+    async def note_error(sender: Any, exception: BaseException, **_: Any) -> None:
+        note_exception(exception)
 
     app.asgi_app = wrapped(Asgi, app.asgi_app, handles)
     return app
@@ -302,6 +309,10 @@ def sanic(stage: Stage, handles: Handles) -> Any:
     async def note_route(request: Any) -> None:
         set_route(request.route and f"/{request.route.path}")
 
+    @app.signal("http.lifecycle.exception")
+    async def note_error(request: Any, exception: BaseException) -> None:
+        note_exception(exception)
+
     @app.post("/echo")
     async def echo(request: Any) -> Any:
         return raw(request.body, content_type=JSON)
@@ -363,9 +374,23 @@ def flask(stage: Stage, handles: Handles) -> Any:
 
 
 def bottle(stage: Stage, handles: Handles) -> Any:
-    from bottle import Bottle, request, response
+    from bottle import Bottle, HTTPResponse, request, response
 
     app = Bottle()
+
+    def noting(view: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            try:
+                return view(*arguments, **named)
+            except HTTPResponse:
+                raise
+            except Exception as error:
+                note_exception(error)
+                raise
+
+        return run
+
+    app.install(noting)
 
     def answer(body: bytes) -> bytes:
         response.content_type = JSON
@@ -379,13 +404,18 @@ def bottle(stage: Stage, handles: Handles) -> Any:
     return wrapped(Wsgi, app, handles)
 
 
-def pyramid(stage: Stage, handles: Handles) -> Any:
+def import_quietly(name: str) -> None:
+    """Import what imports deprecated things itself, as Pyramid does with pkg_resources and WebOb with cgi."""
     with warnings.catch_warnings():
-        # It imports pkg_resources, which warns.
         warnings.simplefilter("ignore")
-        from pyramid.config import Configurator
-        from pyramid.events import ContextFound
-        from pyramid.response import Response
+        importlib.import_module(name)
+
+
+def pyramid(stage: Stage, handles: Handles) -> Any:
+    import_quietly("pyramid.config")
+    from pyramid.config import Configurator
+    from pyramid.events import ContextFound
+    from pyramid.response import Response
 
     views: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "echo": ("/echo", lambda request: Response(request.body, content_type=JSON)),
@@ -450,15 +480,15 @@ ADAPTERS: dict[str, Adapter] = {
     "ASGI": Adapter(by_asgi(bare_asgi)),
     "Starlette": Adapter(by_asgi(starlette), "/things/{id:int}"),
     "FastAPI": Adapter(by_asgi(fastapi), "/things/{id}"),
-    "Litestar": Adapter(by_asgi(litestar), "/things/{id}", sees_exceptions=False),
-    "Quart": Adapter(by_asgi(quart), "/things/<int:id>", sees_exceptions=False),
+    "Litestar": Adapter(by_asgi(litestar), "/things/{id}"),
+    "Quart": Adapter(by_asgi(quart), "/things/<int:id>"),
     "Falcon ASGI": Adapter(by_asgi(falcon_asgi), "/things/{id:int}", sees_exceptions=False),
-    "Sanic": Adapter(by_asgi(sanic), "/things/<id:int>", sees_exceptions=False),
+    "Sanic": Adapter(by_asgi(sanic), "/things/<id:int>"),
     "Django async": Adapter(lambda stage, handles: django(stage, handles, asynchronous=True), "/things/<int:id>"),
     "WSGI": Adapter(by_wsgi(bare_wsgi)),
     "Flask": Adapter(by_wsgi(flask), "/things/<int:id>"),
     "Falcon WSGI": Adapter(by_wsgi(falcon_wsgi), "/things/{id:int}", sees_exceptions=False),
-    "Bottle": Adapter(by_wsgi(bottle), "/things/<id:int>", sees_exceptions=False),
+    "Bottle": Adapter(by_wsgi(bottle), "/things/<id:int>"),
     "Pyramid": Adapter(by_wsgi(pyramid), "/things/{id}"),
     "Django sync": Adapter(lambda stage, handles: django(stage, handles, asynchronous=False), "/things/<int:id>"),
 }
