@@ -127,6 +127,9 @@ class Worker:
             self._parked, self._deadline = False, None
         if self._thread is None:
             self.start()
+        if self.closed:
+            # close() came between: nobody would look at the queue again.
+            self._give_up("closed")  # type: ignore[unreachable]  # mypy knows of no other threads
 
     def _lost(self, entry: Entry, reason: str) -> None:
         self._losses.book(entry.kind, "queued", 1, reason)
@@ -306,8 +309,11 @@ class Worker:
             while not (self.closed or self._resting) and self._step():
                 self._losses.tell()
             self._losses.tell()
-            if self.drained:
+            if self._urgent:
+                # In this order: whoever comes after the look says after it that there is a hurry.
                 self._urgent = False
+                if not self.drained:
+                    self._urgent = True
             self._waiters.tell()
         with self._starting:
             if self._thread is threading.current_thread() and not self.closed:

@@ -16,6 +16,7 @@ from moesif_middleware import MemorySink, Moesif, Settings
 from moesif_middleware.runtime import worker as worker_module
 from moesif_middleware.runtime.ledger import balance
 from moesif_middleware.runtime.transport import environment_proxy
+from moesif_middleware.runtime.worker import Worker
 from tests.exchanges import exchange, submit
 from tests.faults import FaultServer, Reply, Request, drip, endless, garbage, hang, reset
 
@@ -392,3 +393,42 @@ def test_the_lost_are_told_to_on_drop(server: FaultServer, make: Callable[..., M
     assert moesif.flush(5)
     assert told == [("rejected_400", 1)]
     assert moesif.stats()["errors"] == {"on_drop": 1}
+
+
+def test_a_flush_that_comes_as_the_last_one_ends_is_not_forgotten(
+    server: FaultServer, make: Callable[..., Moesif], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The delivery thread finds nothing left, and before it says so there is something, and a hurry."""
+    moesif = make(flush_interval=600.0)
+    worker, looks = moesif.worker, []
+
+    def drained(self: Worker) -> bool:
+        found = not (self.queue.count or self._busy or self.outbox.unsent)
+        if found and self is worker and threading.current_thread() is self._thread and not looks:
+            looks.append(found)
+            submit(moesif, 1)
+            worker.hurry()
+        return found
+
+    monkeypatch.setattr(Worker, "drained", property(drained))
+    submit(moesif, 1)
+    moesif.flush(10)
+    end = time.monotonic() + 20
+    while len(server.stored) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert len(server.stored) == 2
+
+
+def test_what_is_put_as_the_handle_closes_is_counted(make: Callable[..., Moesif]) -> None:
+    """Between the question whether it is closed and the queue there is time for close() to end."""
+    moesif = make()
+    worker, put = moesif.worker, moesif.worker.queue.put
+
+    def late(*arguments: Any) -> int:
+        worker.close(1.0)
+        return put(*arguments)
+
+    worker.queue.put = late  # type: ignore[method-assign]
+    submit(moesif, 1)
+    counts = moesif.stats()
+    assert (counts["queued"], counts["dropped"]) == (0, {"closed": 1})
