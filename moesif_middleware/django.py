@@ -184,7 +184,7 @@ class _Call:
         if moesif.hooks_before:
             yield from hooks.before(moesif.hooks, exchange, request, moesif.failed)
         if not moesif.snapshot.idle:
-            yield from self._identify(load=True)
+            self._identify()
         stream = getattr(request, "_stream", None)
         if moesif.reads_body and stream is not None:
             length = request.META.get("CONTENT_LENGTH") or ""
@@ -245,37 +245,20 @@ class _Call:
         response.streaming_content = AsyncChunks(chunks, self) if response.is_async else Chunks(chunks, self)
         return True
 
-    def _identify(self, *, load: bool) -> hooks.Steps:
-        """Fill in Django's user and session where nothing else has said whose the request is."""
+    def _identify(self) -> None:
+        """Fill in Django's user and session where nothing else has said whose the request is.
+
+        No query is made: only a user whom the view or another middleware has looked up is known.
+        """
         exchange, moesif = self.exchange, self._moesif
         try:
             if exchange.user_id is None:
-                user = _loaded_user(self._request)
-                if user is None and load:
-                    user = yield from self._load_user()
-                exchange.user_id = _username(user)
+                exchange.user_id = _username(_loaded_user(self._request))
             if exchange.session_token is None and moesif.hooks.get_session_token is None:
                 session = getattr(self._request, "session", None)
                 exchange.session_token = hooks.as_id(getattr(session, "session_key", None))
-        except Exception as error:  # such as a database that is down
+        except Exception as error:  # a user model or a session of the application's own may do anything
             moesif.failed("user", error)
-
-    def _load_user(self) -> Any:
-        """Return the session's user, who is looked up when there is a session; never by a blocking call in async."""
-        request = self._request
-        if django_settings.SESSION_COOKIE_NAME not in request.COOKIES:
-            return None
-        if self._is_async:
-            auser = getattr(request, "auser", None)
-            return None if auser is None else (yield auser())
-        session = getattr(request, "session", None)
-        accessed = getattr(session, "accessed", None)
-        user = getattr(request, "user", None)
-        _username(user)
-        if accessed is False:
-            # Or SessionMiddleware would add Vary: Cookie to the answer of a view that never looked.
-            session.accessed = False  # type: ignore[union-attr]
-        return user
 
     def watch_task(self) -> None:
         """Submit a stream at the latest when the task that sends it ends: Django closes none whose client has gone."""
@@ -312,7 +295,7 @@ class _Call:
                 view = moesif.view(exchange)
                 view.original = self._response
                 yield from hooks.after(moesif.hooks, exchange, self._request, view, moesif.failed)
-            yield from self._identify(load=not self._is_async)
+            self._identify()
         self._submit()
         if moesif.settings.flush_each_request:
             if self._is_async:

@@ -17,8 +17,21 @@ if not settings.configured:
         ROOT_URLCONF=__name__,
         MIDDLEWARE=["moesif_middleware.django.MoesifMiddleware"],
         MOESIF_MIDDLEWARE={"APPLICATION_ID": "a"},
-        INSTALLED_APPS=["moesif_middleware.django.MoesifConfig"],
-    )
+        INSTALLED_APPS=[
+            "moesif_middleware.django.MoesifConfig", "django.contrib.auth", "django.contrib.contenttypes",
+            "django.contrib.sessions",
+        ],
+        # In memory, and shared by the threads in which Django runs what asks a database.
+        DATABASES={
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": "file:moesif_tests?mode=memory&cache=shared",
+                "OPTIONS": {"uri": True},
+            }
+        },
+        DEFAULT_AUTO_FIELD="django.db.models.AutoField",
+        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
+    )  # fmt: skip
     django.setup()
 
 from django.core.checks import run_checks
@@ -145,3 +158,27 @@ def test_system_checks_say_all_that_is_wrong(value: Any, ids: list[str], monkeyp
     monkeypatch.delenv("MOESIF_APPLICATION_ID", raising=False)
     with override_settings(MOESIF_MIDDLEWARE=value):
         assert [message.id for message in run_checks(tags=["moesif"])] == ids
+
+
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["moesif_middleware.django.MoesifMiddleware"], []),
+        ([], ["moesif.W001"]),
+        (["moesif_middleware.django.MoesifMiddleware"] * 2, ["moesif.W002"]),
+    ],
+)
+def test_system_checks_look_at_the_list_of_middlewares_too(names: list[str], ids: list[str]) -> None:
+    """Where nothing would be captured, or the same thing is there twice."""
+    with override_settings(MIDDLEWARE=names, MOESIF_MIDDLEWARE={"APPLICATION_ID": "a"}):
+        assert [message.id for message in run_checks(tags=["moesif"])] == ids
+
+
+def test_overridden_settings_take_effect_at_once() -> None:
+    """And are undone with the context."""
+    before = MoesifMiddleware.handle()
+    with override_settings(MOESIF_MIDDLEWARE={"APPLICATION_ID": "another", "BODY_BYTES": 7}):
+        inside = MoesifMiddleware.handle()
+        assert (inside.settings.application_id, inside.settings.body_bytes) == ("another", 7)
+    assert MoesifMiddleware.handle() is before
+    inside.close(0)

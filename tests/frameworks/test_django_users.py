@@ -1,0 +1,112 @@
+"""Django's user and session in the event, without a query that the application did not make itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.db import connection, connections
+from django.http import HttpRequest, HttpResponse
+from django.test import AsyncClient, Client, override_settings
+from django.test.utils import CaptureQueriesContext
+from django.urls import path
+
+from moesif_middleware.testing import Recorder, recording
+
+from .test_django import urlpatterns
+
+assert urlpatterns  # of the module that configures Django
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+OURS = "moesif_middleware.django.MoesifMiddleware"
+RULES = b"""[{"_id": "r", "type": "user", "applied_to": "not_matching", "block": false,
+  "response": {"headers": {"X-Rule": "1"}}}]"""
+
+
+def looks(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(f"hello {request.user.get_username()}")
+
+
+def looks_away(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("hello")
+
+
+async def looks_async(request: HttpRequest) -> HttpResponse:
+    if hasattr(request, "auser"):
+        return HttpResponse(f"hello {(await request.auser()).get_username()}")
+    return HttpResponse(f"hello {await sync_to_async(lambda: request.user.get_username())()}")
+
+
+async def looks_away_async(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("hello")
+
+
+urls: Any = ModuleType("user_urls")
+urls.urlpatterns = [
+    path("looks", looks), path("away", looks_away),
+    path("looks-async", looks_async), path("away-async", looks_away_async),
+]  # fmt: skip
+
+
+@pytest.fixture
+def cookies() -> Iterator[Any]:
+    """Tables, a user who is logged in, and her cookies."""
+    # Which keeps the database in memory for as long as it is open.
+    connection.ensure_connection()
+    call_command("migrate", verbosity=0)
+    client = Client()
+    client.force_login(get_user_model().objects.create_user("ann", password="secret"))
+    yield client.cookies
+    call_command("flush", verbosity=0, interactive=False)
+    connections.close_all()
+
+
+def ask(where: str, cookies: Any) -> tuple[HttpResponse, int]:
+    """Send a request, and return the answer with the number of queries that it took."""
+    if not where.endswith("async"):
+        client = Client()
+        client.cookies = cookies
+        with CaptureQueriesContext(connection) as queries:
+            return client.get(f"/{where}"), len(queries)
+
+    async def run() -> tuple[HttpResponse, int]:
+        asynchronous = AsyncClient()
+        asynchronous.cookies = cookies
+        counting = await sync_to_async(lambda: CaptureQueriesContext(connection).__enter__())()
+        answer = await asynchronous.get(f"/{where}")
+        await sync_to_async(counting.__exit__)(None, None, None)
+        return answer, await sync_to_async(len)(counting)
+
+    return async_to_sync(run)()
+
+
+@pytest.mark.parametrize("at", [0, 2], ids=["outermost", "below the authentication"])
+@pytest.mark.parametrize("rules", [b"[]", RULES], ids=["no rules", "rules about users"])
+@pytest.mark.parametrize("where", ["looks", "away", "looks-async", "away-async"])
+def test_the_user_whom_the_application_looked_up_is_the_events(cookies: Any, where: str, rules: bytes, at: int) -> None:
+    """And nobody is looked up for the event: as many queries, and the same headers, as without the middleware."""
+    with recording() as recorder:
+        recorder.use(rules=rules)
+        settings = {"ROOT_URLCONF": urls, "MOESIF_MIDDLEWARE": recorder.moesif}
+        with override_settings(MIDDLEWARE=MIDDLEWARE, **settings):
+            plain, wanted = ask(where, cookies)
+        with override_settings(MIDDLEWARE=[*MIDDLEWARE[:at], OURS, *MIDDLEWARE[at:]], **settings):
+            seen, made = ask(where, cookies)
+        assert (seen.content, seen.headers.get("Vary"), made) == (plain.content, plain.headers.get("Vary"), wanted)
+        assert wanted == (2 if where.startswith("looks") else 0)
+        check(recorder, where, cookies)
+
+
+def check(recorder: Recorder, where: str, cookies: Any) -> None:
+    """Assert that the event has the user when the view asked for her, and the session in any case."""
+    (event,) = recorder.events
+    assert event.get("user_id") == ("ann" if where.startswith("looks") else None)
+    assert event["session_token"] == cookies["sessionid"].value
+    assert recorder.moesif.stats()["errors"] == {}
