@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Self
 
 from .errors import InvalidModel
@@ -27,9 +28,13 @@ def wire_time(value: datetime | float | str) -> str:
         value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     # Whole milliseconds first: formatting the float would round 59.9996 s up to 60.
     millis = int(value * 1000 + 0.5)
+    return f"{_second(millis // 1000)}.{millis % 1000:03d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
     # isoformat takes a tenth of the time of strftime.
-    text = datetime.fromtimestamp(millis // 1000, UTC).isoformat()
-    return f"{text[:19]}.{millis % 1000:03d}Z"
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 class _Model:

@@ -593,7 +593,7 @@ class Moesif:
             # What could not be masked does not leave.
             self.failed("mask_event" if hook is not None else "masking", error)
             raise DroppedEvent("mask_failed") from error
-        return wire.encode(event)
+        return wire.encode(event, own=hook is None)
 
     def _mask(self, hook: Callable[[Event], Any], event: Event) -> Event:
         found = hook(event)

@@ -216,14 +216,14 @@ def _cut_note(metadata: Any, side: str, text: bytes) -> dict[str, Any]:
     return {} if type(metadata) is dict and name in metadata else {name: len(text)}
 
 
-def encode(event: Event) -> bytes:
+def encode(event: Event, *, own: bool = False) -> bytes:
     """Return the event as JSON that any parser reads, of at most MAX_EVENT bytes and MAX_BODY for each body.
 
     What is too large is trimmed and the cut noted in the metadata. Never raises for what a hook put into the event:
-    what JSON lacks becomes text.
+    what JSON lacks becomes text. ``own`` says that no hook had it in hand since it was masked.
     """
     wire = _wire(event)
-    if not _unsafe(wire):
+    if own or not _unsafe(wire):
         try:
             encoded = orjson.dumps(wire, default=jsontext.foreign, option=jsontext.OPTIONS)
         except (TypeError, RecursionError):

@@ -15,6 +15,9 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 # RFC 3986 pchar and "/", so that quoting a decoded path gives what a client would have sent.
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
+_KNOWN_NAMES: dict[bytes, str] = {}
+_KNOWN_KEYS: dict[str, str] = {}
+_MOST_NAMES, _SHORT_NAME = 1024, 64
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -25,7 +28,7 @@ def join_headers(raw: RawHeaders) -> dict[str, str]:
     """
     joined: dict[str, str] = {}
     for raw_name, raw_value in raw:
-        name = raw_name.decode("latin-1").lower()
+        name = _KNOWN_NAMES.get(raw_name) or lower_name(raw_name)
         try:
             value = raw_value.decode("utf-8")
         except UnicodeDecodeError:
@@ -36,6 +39,14 @@ def join_headers(raw: RawHeaders) -> dict[str, str]:
         else:
             joined[name] = value
     return joined
+
+
+def lower_name(raw: bytes) -> str:
+    """Return a header's name as text in lower case; short ones are remembered, up to a bound."""
+    name = raw.decode("latin-1").lower()
+    if len(raw) <= _SHORT_NAME and len(_KNOWN_NAMES) < _MOST_NAMES:
+        _KNOWN_NAMES[raw] = name
+    return name
 
 
 def _encoded(path: str) -> bytes:
@@ -138,6 +149,8 @@ class ScopeHead(RequestHead):
         """Return ``raw_path`` when it spells this very path, else the path quoted."""
         raw, path = self._raw_path, self.path
         if raw:
+            if path.isascii() and raw == path.encode() and b"%" not in raw and b"?" not in raw:
+                return path
             raw = raw.partition(b"?")[0]
             if unquote_to_bytes(raw) == _encoded(path):
                 return raw.decode("ascii", "replace")
@@ -214,11 +227,8 @@ class EnvironHead(RequestHead):
         return None if value is None else str(value)
 
     def _join(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        for key, value in self._items.items():
-            name = (key[5:] if key[:5] == "HTTP_" else key).replace("_", "-").lower()
-            headers[name] = _unwrap(str(value))
-        return headers
+        known = _KNOWN_KEYS
+        return {known.get(key) or _environ_name(key): _unwrap(str(value)) for key, value in self._items.items()}
 
     def _server(self) -> str | None:
         return authority((self._server_name, self._server_port), self.scheme) if self._server_name else None
@@ -260,7 +270,16 @@ class UrlHead(RequestHead):
         return self._parts.netloc.rpartition("@")[2] or None
 
 
+def _environ_name(key: str) -> str:
+    name = key.removeprefix("HTTP_").replace("_", "-").lower()
+    if len(key) <= _SHORT_NAME and len(_KNOWN_KEYS) < _MOST_NAMES:
+        _KNOWN_KEYS[key] = name
+    return name
+
+
 def _unwrap(value: str) -> str:
+    if value.isascii():
+        return value
     try:
         return value.encode("latin-1").decode("utf-8")
     except UnicodeError:

@@ -29,6 +29,7 @@ _PROXY_HEADERS = (
     "forwarded-for",
     "forwarded",
 )
+_PROXY_NAMES = frozenset(_PROXY_HEADERS)
 # Those to which each proxy adds the address it was called from come first: they can be checked.
 _CHAINS = ("x-forwarded-for", "forwarded")
 _SINGLE = tuple(name for name in _PROXY_HEADERS if name not in _CHAINS)
@@ -46,6 +47,8 @@ def client_address(headers: Mapping[str, str], peer: str | None, trusted: tuple[
     Otherwise it holds addresses and networks such as ``10.0.0.0/8``: headers count only when the peer is one of them,
     and a chain of proxies is followed from its end to the first address that is not.
     """
+    if trusted is None and _PROXY_NAMES.isdisjoint(headers):
+        return _spelled(peer or "")
     direct = _address(peer or "")
     if trusted is None:
         found = _first_claimed(headers)
@@ -127,6 +130,12 @@ def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
     return tuple(found)
 
 
+@lru_cache(maxsize=1024)
+def _spelled(node: str) -> str | None:
+    address = _address(node)
+    return None if address is None else str(address)
+
+
 def _is_trusted(address: Address, networks: tuple[Network, ...]) -> bool:
     return any(address in network for network in networks)
 
@@ -140,6 +149,8 @@ def user_from_authorization(
     ``Bearer``. A Basic credential without a password is an API key, which is no id.
     """
     credential = _credential(headers, header_names)
+    if not credential:
+        return None
     scheme, _, token = credential.partition(" ")
     if scheme.lower() == "basic":
         return _basic_user(token.strip())
@@ -165,13 +176,17 @@ def company_from(
 
 
 def _credential(headers: Mapping[str, str], header_names: tuple[str, ...]) -> str:
-    for entry in header_names:
-        for name in entry.split(","):
-            value = headers.get(name.strip().lower())
-            if value:
-                # A header that was sent twice was joined with a comma, which no credential holds.
-                return value.partition(",")[0].strip()
+    for name in _split_names(header_names):
+        value = headers.get(name)
+        if value:
+            # A header that was sent twice was joined with a comma, which no credential holds.
+            return value.partition(",")[0].strip()
     return ""
+
+
+@lru_cache(maxsize=64)
+def _split_names(header_names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name.strip().lower() for entry in header_names for name in entry.split(","))
 
 
 def _decode(text: str) -> bytes:

@@ -59,6 +59,8 @@ _LETTER = re.compile(r"[^\W\d_]")
 _HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 _ANYTHING = re.compile(r"\S")
 _NUMBERS = (int, float)
+_TEXT = frozenset((str,))
+_MOST_NAMES, _SHORT_NAME = 1024, 64
 
 
 def compile_masking(
@@ -106,12 +108,14 @@ class Masker:
     Each method takes a report, to which it adds what it masked: the path and the rule.
     """
 
-    __slots__ = ("_json", "_names", "_paths", "_plain", "_prose", "_strings", "_text", "_uris", "_values")
+    __slots__ = ("_json", "_names", "_ordinary", "_paths", "_plain", "_prose", "_strings", "_text", "_uris", "_values")
 
     def __init__(self, names: SecretNames, values: SecretValues, paths: JsonPaths) -> None:
         self._names = names
         self._values = values
         self._paths = paths
+        self._ordinary: set[str] = set()
+        """Header names that were seen and that no rule knows."""
         self._text = text = SecretText(names)
         self._strings = values.look(_ASCII_ESCAPE, text.escaped_hint)
         self._json = values.look(_ASCII_ESCAPE, text.escaped_hint, text.key_hint)
@@ -121,20 +125,47 @@ class Masker:
 
     def event(self, event: Event, report: Report | None = None) -> Event:
         """Mask an event in place and return it. Ids stay; bodies are ``Body`` objects or wire values."""
-        request, response = event.request, event.response
-        request.uri = self.uri(request.uri, report, "request.uri")
-        request.headers = self.headers(request.headers, report, "request.headers")
-        self._message_body(request, report, "request.body")
-        if response is not None:
-            response.headers = self.headers(response.headers, report, "response.headers")
-            self._message_body(response, report, "response.body")
-        if event.metadata is not None:
+        suspicious = self._heads(event, report)
+        self._message_body(event.request, report, "request.body")
+        if event.response is not None:
+            self._message_body(event.response, report, "response.body")
+        if event.metadata is not None and suspicious:
             event.metadata = self.value(event.metadata, report, "metadata")
         if event.session_token is not None:
             event.session_token = self._string(str(event.session_token), report, "session_token")
         if event.tags is not None:
             event.tags = self.value(event.tags, report, "tags")
         return event
+
+    def _heads(self, event: Event, report: Report | None) -> bool:
+        """Mask the URI and the headers; return whether the metadata needs it too.
+
+        One search over all of them tells whether any value needs a look: a search costs more than its text, since what
+        it needs is seldom in the processor's cache.
+        """
+        request, response, metadata = event.request, event.response, event.metadata
+        texts = [*self._looked_at(request.headers)]
+        if response is not None:
+            texts += self._looked_at(response.headers)
+        simple = metadata is None or self._is_simple(metadata)
+        if simple and metadata is not None:
+            texts += (*metadata, *metadata.values())
+        data = b"%b\n%b" % (_encode("\n".join(texts)), self._uris.decoded(request.uri))
+        suspicious = self._values.hidden or self._names.exact or self._uris.look.finds(data)
+        if suspicious:
+            request.uri = self.uri(request.uri, report, "request.uri")
+        request.headers = self._headers(request.headers, suspicious, report, "request.headers")
+        if response is not None:
+            response.headers = self._headers(response.headers, suspicious, report, "response.headers")
+        return suspicious or not simple
+
+    def _is_simple(self, metadata: Any) -> bool:
+        """Return whether metadata is plain text under names that no rule knows, as the middleware itself writes it."""
+        if type(metadata) is not dict:
+            return False
+        texts = (*metadata, *metadata.values())
+        plain = _TEXT.issuperset(map(type, texts)) and all(map(str.isascii, texts))
+        return plain and not any(map(self._names.rule, metadata))
 
     def action(self, action: Action, report: Report | None = None) -> Action:
         """Return a masked copy of an action: its metadata, what its request says, and its session token."""
@@ -205,23 +236,42 @@ class Masker:
         self, headers: Mapping[str, str], report: Report | None = None, path: str = "headers"
     ) -> dict[str, str]:
         """Return the headers with what is secret by name or value masked; names stay."""
+        suspicious = self._suspicious(_encode("\n".join(self._looked_at(headers))))
+        return self._headers(headers, suspicious, report, path)
+
+    def _headers(
+        self, headers: Mapping[str, str], suspicious: bool, report: Report | None, path: str
+    ) -> dict[str, str]:
+        """Return the headers masked: by their values only when a look at ``_looked_at`` says so."""
         masked = dict(headers)
-        plain: list[str] = []
+        if not suspicious and masked.keys() <= self._ordinary:
+            return masked
         for name, value in headers.items():
             rule = self._names.header_rule(name)
             if rule is not None:
                 masked[name] = _secret_header(name, value, rule)
                 note(report, f"{path}.{name}", rule)
-            elif name.lower() in _URL_HEADERS and not _URL_SIGNS.isdisjoint(value):
+            elif name.lower() in _URL_HEADERS and (suspicious or not _URL_SIGNS.isdisjoint(value)):
                 masked[name] = self._url_header(value, report, f"{path}.{name}")
-            else:
-                plain.append(name)
-        # One search over all values is much cheaper than one for each.
-        if self._suspicious(_encode("\n".join([headers[name] for name in plain]))):
-            for name in plain:
-                mask = self._url_header if name.lower() in _URL_HEADERS else self._string
-                masked[name] = mask(headers[name], report, f"{path}.{name}")
+            elif suspicious:
+                masked[name] = self._string(value, report, f"{path}.{name}")
         return masked
+
+    def _looked_at(self, headers: Mapping[str, str]) -> Iterable[str]:
+        """Return the values of which neither a name nor the signs of a URL tell that they have to be masked."""
+        ordinary = self._ordinary
+        if headers.keys() <= ordinary:
+            return headers.values()
+        return [text for name, text in headers.items() if name in ordinary or self._is_ordinary(name, text)]
+
+    def _is_ordinary(self, name: str, value: str) -> bool:
+        if self._names.header_rule(name) is not None:
+            return False
+        if name.lower() in _URL_HEADERS:
+            return _URL_SIGNS.isdisjoint(value)
+        if len(name) <= _SHORT_NAME and len(self._ordinary) < _MOST_NAMES:
+            self._ordinary.add(name)
+        return True
 
     def _url_header(self, value: str, report: Report | None, path: str) -> str:
         data = _encode(_URL.sub(lambda match: self.uri(match[0], report, path), value))

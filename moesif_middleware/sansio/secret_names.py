@@ -152,7 +152,9 @@ def spellings(phrase: str) -> Iterator[tuple[str, ...]]:
 class SecretNames:
     """The name rules that are on, compiled. Immutable but for a bounded cache of the names that were asked for."""
 
-    __slots__ = ("_cache", "_endings", "_exact", "_header_cache", "_headers", "_longest", "_phrases", "_prefixes")
+    __slots__ = (
+        "_cache", "_endings", "_exact", "_header_cache", "_headers", "_longest", "_phrases", "_prefixes", "exact",
+    )  # fmt: skip
 
     def __init__(
         self, off: frozenset[str], extra: Iterable[str] = (), headers: Iterable[str] = (), exact: Iterable[str] = ()
@@ -178,6 +180,8 @@ class SecretNames:
         for name in headers:
             self._add_header(name.lower(), "header")
         self._exact = {name.lower(): "query" for name in exact}
+        self.exact = bool(self._exact)
+        """Whether there are query names of the user's own, which no pattern stands for."""
         self._cache: dict[str, str | None] = {}
         self._header_cache: dict[str, str | None] = {}
 
@@ -227,11 +231,6 @@ class SecretNames:
         found = self._look(name)
         _remember(cache, name, found)
         return found
-
-    @property
-    def exact(self) -> bool:
-        """Return whether there are query names of the user's own, which no pattern stands for."""
-        return bool(self._exact)
 
     def query_rule(self, name: str) -> str | None:
         """Return the rule for a query parameter: the names of the setting ``query`` are compared whole."""

@@ -24,7 +24,7 @@ _LAYERS = 3
 class SecretUris:
     """The rules as they apply to URIs. ``string`` masks text and returns it with the rules that found something."""
 
-    __slots__ = ("_look", "_names", "_string", "_values")
+    __slots__ = ("_names", "_string", "_values", "look")
 
     def __init__(
         self,
@@ -36,16 +36,21 @@ class SecretUris:
         self._names = names
         self._values = values
         self._string = string
-        self._look = values.look(*hints)
+        self.look = values.look(*hints)
+        """Finds what may have to be masked in a decoded URI, and in any plain text."""
 
-    def mask(self, uri: str, report: Report | None, path: str) -> str:
-        """Return a URI, absolute or not, with what is secret masked."""
+    def decoded(self, uri: str) -> bytes:
+        """Return a URI as ``look`` reads it."""
         decoded = uri.encode("utf-8", "surrogatepass")
         for _ in range(_LAYERS):
             if b"%" not in decoded and b"+" not in decoded:
                 break
             decoded = unquote_to_bytes(decoded.replace(b"+", b" "))
-        if not self._names.exact and not self._values.hidden and not self._look.finds(decoded):
+        return decoded
+
+    def mask(self, uri: str, report: Report | None, path: str) -> str:
+        """Return a URI, absolute or not, with what is secret masked."""
+        if not self._names.exact and not self._values.hidden and not self.look.finds(self.decoded(uri)):
             return uri
         found: Report = []
         masked = self._mask(uri, found)

@@ -177,13 +177,15 @@ def _holds_card(data: bytes) -> bool:
 class SecretValues:
     """The value rules that are on, compiled."""
 
-    __slots__ = ("_cards", "_detectors", "_extra", "_hints", "_look")
+    __slots__ = ("_cards", "_detectors", "_extra", "_hints", "_look", "hidden")
 
     def __init__(self, off: frozenset[str], extra: Iterable[str] = ()) -> None:
         """Compile the defaults without ``off`` and the user's own patterns. Raises ConfigurationError for a bad one."""
         chosen = [detector for detector in DETECTORS if detector.rule not in off]
         self._detectors = [(d.rule, linear(d.pattern), d.check) for d in chosen]
         self._extra = [_own(pattern) for pattern in extra]
+        self.hidden = bool(self._extra)
+        """Whether there are patterns of the user's own, which no hint stands for."""
         self._cards = "card" not in off
         self._hints = [d.hint for d in chosen] + ([_GROUPS_HINT] if self._cards else [])
         self._look = self.look()
@@ -191,11 +193,6 @@ class SecretValues:
     def look(self, *hints: bytes) -> Look:
         """Return the look that tells whether text may hold a secret value, or what one of ``hints`` matches."""
         return Look((*hints, *self._hints), _LONG_NUMBER_HINT if self._cards else b"")
-
-    @property
-    def hidden(self) -> bool:
-        """Return whether there are patterns of the user's own, which no hint stands for."""
-        return bool(self._extra)
 
     def without_user_info(self, base: str) -> tuple[str, str, str]:
         """Split a URI around its ``user:password``; the marker that takes its place is empty when there is none."""

@@ -287,6 +287,23 @@ NASTY = st.lists(st.sampled_from(["~", "\n", "\t", "\u2028", "\ud800", *PIECES.s
 )
 
 
+@settings(max_examples=300, deadline=None)
+@given(NASTY, NASTY, st.sampled_from(["x-a", "location", "cookie", "Referer", "dpop", "x-seen"]), st.booleans())
+def test_an_event_is_masked_as_its_parts_are(text: str, other: str, name: str, swapped: bool) -> None:
+    """One search over all heads decides no differently from one over each."""
+    uri, value = (other, text) if swapped else (text, other)
+    headers, metadata = {name: value, "x-plain": "yes"}, {"route": value}
+    masked = MASKER.event(event_with(uri=uri, headers=headers, response_headers={name: uri}, metadata=metadata))
+    assert masked.request.uri == MASKER.uri(uri)
+    assert masked.request.headers == MASKER.headers(headers)
+    assert masked.response is not None
+    assert masked.response.headers == MASKER.headers({name: uri})
+    assert masked.metadata == MASKER.value(metadata)
+    for key in (name, value):
+        whole = MASKER.event(event_with(uri="/", headers={"x-plain": uri}, metadata={key: uri, "n": 1}))
+        assert whole.metadata == MASKER.value({key: uri, "n": 1})
+
+
 @settings(max_examples=500, deadline=None)
 @given(NASTY)
 def test_masking_twice_is_masking_once(text: str) -> None:
