@@ -26,6 +26,7 @@ _SENTENCES: Final = {
     406: "JSON is not acceptable",
     410: "It was there, and is gone",
     413: "The body is too large",
+    415: "The content type is another one",
     429: "Over the rate of calls in a minute; Retry-After",
     501: "Not served; the sentence says why",
     503: "The store cannot write or read now; Retry-After",

@@ -42,8 +42,7 @@ async def read(request: Request, limit: int) -> bytes:
 
 def parse(raw: bytes, content_encoding: str, limit: int) -> Any:
     """Return the JSON value of a body. Raises Refusal 400, or 413 when it decodes to more than ``limit`` bytes."""
-    if content_encoding:
-        raw = _decoded(raw, content_encoding, limit)
+    raw = plain(raw, content_encoding, limit)
     if len(raw) > MOST_CONTAINERS and raw.count(b"{") + raw.count(b"[") > MOST_CONTAINERS:
         raise Refusal(413, f"the body has over {MOST_CONTAINERS} objects and arrays")
     try:
@@ -52,7 +51,10 @@ def parse(raw: bytes, content_encoding: str, limit: int) -> Any:
         raise Refusal(400, f"the body is not JSON: {error}") from None
 
 
-def _decoded(raw: bytes, content_encoding: str, limit: int) -> bytes:
+def plain(raw: bytes, content_encoding: str, limit: int) -> bytes:
+    """Return a body without its content coding. Raises Refusal 400, or 413 for more than ``limit`` bytes."""
+    if not content_encoding:
+        return raw
     try:
         data, complete = undo(raw, content_encoding, limit)
     except Undecodable as error:

@@ -22,6 +22,7 @@ from .routes import (
     feed,
     governance,
     organisation,
+    otlp,
     profiles,
     search,
     workspaces,
@@ -30,7 +31,7 @@ from .routes import (
 COLLECTOR_PREFIXES: Final = ("/v1", "/collector/v1")
 MANAGEMENT_PREFIXES: Final = ("/v1", "/api/v1")
 
-COLLECTOR: Final[tuple[Operation, ...]] = (*events.OPERATIONS, *feed.READING, *entities.OPERATIONS)
+COLLECTOR: Final[tuple[Operation, ...]] = (*events.OPERATIONS, *feed.READING, *entities.OPERATIONS, *otlp.OPERATIONS)
 MANAGEMENT: Final[tuple[Operation, ...]] = (
     *feed.EDITING,
     *search.OPERATIONS,
