@@ -32,7 +32,7 @@ def state(moesif: Moesif | None) -> bytes:
     with open("/proc/self/status") as status:  # noqa: PTH123
         lines = dict(line.split(":", 1) for line in status)
     memory = {key: int(lines[key].split()[0]) * 1024 for key in ("VmHWM", "VmRSS")}
-    return orjson.dumps({"stats": moesif.stats() if moesif is not None else None, **memory})
+    return orjson.dumps({"stats": moesif.stats() if moesif is not None else None, "pid": os.getpid(), **memory})
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None:

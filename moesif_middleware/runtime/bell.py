@@ -10,21 +10,28 @@ class Bell:
     """Wakes the one thread that waits. Rings during a wait are one ring.
 
     Not a ``threading.Event``: that one takes a lock that is not reentrant, so that a signal handler which interrupts a
-    ring and rings itself would wait for ever. ``SimpleQueue`` is looked up late, for the sake of gevent.
+    ring and rings itself would wait for ever. The queue inside is made by the thread that waits: gevent may have
+    patched the process since the bell was made, and a queue from before would stop all its greenlets.
     """
 
     def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[None] | None = None
         self._rung = False
 
     def ring(self) -> None:
         """Wake the waiting thread, or spare it its next wait."""
         if not self._rung:
             self._rung = True
-            self._calls.put(None)
+            if self._calls is not None:
+                self._calls.put(None)
 
     def wait(self, timeout: float | None) -> None:
         """Wait for a ring, at most ``timeout`` seconds when that is not None."""
+        if self._calls is None:
+            self._calls = queue.SimpleQueue()
+            if self._rung:
+                self._rung = False
+                return
         try:
             self._calls.get(timeout=timeout)
         except queue.Empty:

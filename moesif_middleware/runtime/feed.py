@@ -19,6 +19,7 @@ from ..errors import MoesifError, TransportError
 from ..sansio.governance import EMPTY, Snapshot, compile_config, compile_rules
 from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer, own_words, refusal
 from ..settings import Settings
+from .bell import Bell
 from .transport import Transport
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Feed:
         }
         self._thread: threading.Thread | None = None
         self._starting = threading.RLock()
-        self._wake = threading.Event()
+        self._wake = Bell()
         self._stopped = False
         self._resting = False
         self._asked = False
@@ -104,17 +105,17 @@ class Feed:
             if tag and self.fetches and tag not in tags:
                 tags.append(tag)
                 self._asked = True
-                self._wake.set()
+                self._wake.ring()
 
     def stop(self) -> None:
         """Stop fetching; the last snapshot stays."""
         self._stopped = True
-        self._wake.set()
+        self._wake.ring()
 
     def rest(self) -> None:
         """End the thread before a fork, unless it is busy: a process that forks should have one thread only."""
         self._resting = True
-        self._wake.set()
+        self._wake.ring()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(REST_SECONDS)
@@ -138,7 +139,6 @@ class Feed:
             due = min(self._next, self._last + LEAST_INTERVAL) if self._asked else self._next
             if now < due:
                 self._wake.wait(due - now)
-                self._wake.clear()
                 continue
             self._asked, self._last = False, now
             self.refresh()

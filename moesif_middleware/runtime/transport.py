@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import time
@@ -64,7 +65,9 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = self._deadline.bound(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+        # The new stream takes the descriptor of this one.
+        self._stream = self._stream.start_tls(ssl_context, server_hostname, left)
+        return _Stream(self._stream, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
@@ -72,12 +75,21 @@ class _Stream(httpcore.NetworkStream):
     def close(self) -> None:
         self._stream.close()
 
+    def drop(self) -> None:
+        """Close the descriptor and say nothing to the peer."""
+        found = self._stream.get_extra_info("socket")
+        if isinstance(found, socket.socket):
+            descriptor = found.detach()
+            if descriptor >= 0:
+                os.close(descriptor)
+
 
 class _Backend(httpcore.NetworkBackend):
-    """Opens such streams."""
+    """Opens such streams; ``newest`` is the one that was opened last."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._inner, self._deadline = httpcore.SyncBackend(), deadline
+        self.newest: _Stream | None = None
 
     def connect_tcp(
         self,
@@ -88,7 +100,9 @@ class _Backend(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         left = self._deadline.bound(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.connect_tcp(host, port, left, local_address, socket_options), self._deadline)
+        stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
+        self.newest = _Stream(stream, self._deadline)
+        return self.newest
 
 
 class Transport:
@@ -97,6 +111,7 @@ class Transport:
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._deadline = Deadline(clock)
+        self._backend = _Backend(self._deadline)
         self._connection: httpcore.ConnectionPool | None = None
         self._context: ssl.SSLContext | None = None
         # A base URI that ends with the version names the same place.
@@ -165,7 +180,7 @@ class Transport:
                 "max_connections": 1,
                 "max_keepalive_connections": 1,
                 "keepalive_expiry": 15.0,
-                "network_backend": _Backend(self._deadline),
+                "network_backend": self._backend,
             }
             self._connection = _pool(environment_proxy(self._base), options)
         return self._connection
@@ -183,8 +198,14 @@ class Transport:
             connection.close()
 
     def abandon(self) -> None:
-        """Forget the connection without a word on it: after a fork it is the parent's."""
-        self._connection = None
+        """Forget the connection without a word on it: after a fork it is the parent's.
+
+        The pool is not asked to close: a thread that this process does not have may hold its lock.
+        """
+        self._connection, stream = None, self._backend.newest
+        self._backend = _Backend(self._deadline)
+        if stream is not None:
+            stream.drop()
 
 
 def _wire_url(text: str) -> httpcore.URL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +11,13 @@ import pytest
 from moesif_middleware import Moesif, Settings
 from moesif_middleware.runtime.ledger import balance
 from tests.faults import FaultServer
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[ThreadPoolExecutor]:
+    """Run several processes at a time: they mostly wait."""
+    with ThreadPoolExecutor(4) as made:
+        yield made
 
 
 @pytest.fixture

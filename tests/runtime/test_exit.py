@@ -118,13 +118,6 @@ Cases = dict[str, Future[Ended]]
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[ThreadPoolExecutor]:
-    """Run several processes at a time: they mostly wait."""
-    with ThreadPoolExecutor(4) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def well(pool: ThreadPoolExecutor) -> Cases:
     """Run each script beside a collector that takes everything."""
 
