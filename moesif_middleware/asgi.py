@@ -177,6 +177,8 @@ class _Call:
                 kept = self.exchange.request_body or self._moesif.request_buffer(self.exchange)
                 if kept is not None:
                     kept.feed(body)
+        elif message["type"] == "http.disconnect":
+            self.exchange.gone = self.exchange.status is None
 
     def send(self, message: Message) -> Awaitable[None]:
         """Pass a message on to the server, and keep a bounded copy of its body.

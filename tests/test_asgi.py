@@ -451,3 +451,39 @@ async def test_the_applications_own_transaction_id_is_replaced_in_any_case(recor
     names = [name.lower() for name, _ in sent[0]["headers"]]
     assert names.count(b"x-moesif-transaction-id") == 1
     assert (b"X-Moesif-Transaction-Id", b"own") not in sent[0]["headers"]
+
+
+@pytest.mark.parametrize(("left", "status"), [(True, None), (False, 500)])
+async def test_what_is_raised_at_a_client_that_has_gone_is_no_answer(
+    recorder: Recorder, left: bool, status: int | None
+) -> None:
+    """Frameworks raise when an upload breaks off; nobody is answered 500 then, and no error rate counts it."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        raise ConnectionError
+
+    async def reading(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise ConnectionError
+
+    incoming = [{"type": "http.request", "body": b'{"part', "more_body": True}]
+    with pytest.raises(ConnectionError):
+        await drive(MoesifMiddleware(app if left else reading, recorder.moesif), incoming)
+    (event,) = recorder.events
+    assert event.get("response", {}).get("status") == status
+    assert event["metadata"]["exception"] == "ConnectionError"
+
+
+async def test_a_client_that_leaves_after_the_answer_has_begun_was_answered(recorder: Recorder) -> None:
+    """The status that was sent stands."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 206, "headers": []})
+        await receive()
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await drive(MoesifMiddleware(app, recorder.moesif), [])
+    assert recorder.events[0]["response"]["status"] == 206

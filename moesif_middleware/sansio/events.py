@@ -100,7 +100,7 @@ def _request(exchange: Exchange, options: BuildOptions, notes: dict[str, Any]) -
 def _response(exchange: Exchange, options: BuildOptions, notes: dict[str, Any]) -> EventResponse | None:
     status = exchange.status
     if status is None:
-        if exchange.error is None or exchange.direction == "Outgoing":
+        if exchange.error is None or exchange.gone or exchange.direction == "Outgoing":
             return None
         # The server answers so once the exception has passed the middleware.
         status = 500

@@ -349,6 +349,7 @@ class Exchange:
         "direction",
         "ended",
         "error",
+        "gone",
         "head",
         "keep",
         "metadata",
@@ -387,6 +388,8 @@ class Exchange:
         """What governance would have answered, in shadow mode."""
         self.error: str | None = None
         """The type of the exception that left the application."""
+        self.gone = False
+        """Whether the client left before it was answered: whatever the application does then, it gets no answer."""
         self.transaction_header: str | None = None
         self.weight: int | None = None
         self.sampled_as: tuple[float, str | None, str | None] | None = None
