@@ -197,6 +197,13 @@ class Spool:
             )
             return dict(rows.fetchall())
 
+    def waiting(self) -> tuple[int, int]:
+        """Return how many items of this application lie here, whoever holds them, and how many of other ones."""
+        with self._used() as connection:
+            rows = connection.execute("SELECT app = ?, sum(count) FROM batches GROUP BY 1", (self._app,))
+            found = dict(rows.fetchall())
+            return found.get(1, 0), found.get(0, 0)
+
     def close(self) -> None:
         """Close the connection; the next use opens a new one."""
         with self._lock:
