@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from starlette.concurrency import run_in_threadpool
 
 from .stores import Store
 
@@ -53,7 +54,7 @@ class Feeds:
         self._known: dict[str, tuple[float, object, Served]] = {}
 
     def current(self, app: str) -> Served:
-        """Return what ``app`` is served now."""
+        """Return what ``app`` is served now. It may read the store, so call it off the event loop."""
         known = self._known.get(app)
         now = self._clock()
         if known is not None and now < known[0]:
@@ -62,6 +63,13 @@ class Feeds:
         served = known[2] if known is not None and known[1] == version else self._build(app, version)
         self._known[app] = (now + CHECK_SECONDS, version, served)
         return served
+
+    async def served(self, app: str) -> Served:
+        """Return what ``app`` is served now; the store is asked off the event loop."""
+        known = self._known.get(app)
+        if known is not None and self._clock() < known[0]:
+            return known[2]
+        return await run_in_threadpool(self.current, app)
 
     def changed(self, app: str) -> None:
         """Say that config or rules were just written: the next answer looks at the store again."""

@@ -85,7 +85,7 @@ class Editing:
         asked = listing(request, self._context)
         body: Any = await posted(request)
         _TRIAL(body)
-        trial = Trial.of(self._context.feeds.current(asked.app), body.get("rule"))
+        trial = Trial.of(await self._context.feeds.served(asked.app), body.get("rule"))
         if body.get("event") is None:
             return answer(await run_in_threadpool(lambda: trial.shadowed(asked.requests(MOST_TRIED))))
         found = await run_in_threadpool(self._context.store.get, asked.app, "events", body["event"])

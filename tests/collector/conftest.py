@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from benchmarks.servers import Server, one
 from moesif_middleware.collector.app import create_app
 from moesif_middleware.collector.server import CollectorServer, listen
 from moesif_middleware.collector.settings import CollectorSettings, ManagementKey
@@ -98,6 +99,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One collector for a module's tests that store nothing."""
     with serving(settings(tmp_path_factory.mktemp("shared"))) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One real server for all tests; each uses databases of its own."""
+    with one(tmp_path_factory.mktemp("clickhouse")) as server:
+        yield server
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def _handler(entity: Entity, items_of: Callable[[Any], list[tuple[str, Any]]]) -
             document = await run_in_threadpool(parse, raw, coding, BATCH_LIMIT)
         updates = upserts(entity, items_of(document), int(time.time() * 1000))
         await asyncio.wrap_future(context.store.put(app, entity.kind, updates))
-        return JSONAnswer({}, 201, context.feeds.current(app).tags)
+        return JSONAnswer({}, 201, (await context.feeds.served(app)).tags)
 
     return handler
 

@@ -77,7 +77,7 @@ def _handler(rows_of: Callable[[Any, Arrival], list[EventRow]], limit: int) -> H
         if appended.stored:
             context.arrivals.publish(app)
         answer = {"stored": appended.stored, "duplicates": appended.duplicates}
-        return JSONAnswer(answer, 201, context.feeds.current(app).tags)
+        return JSONAnswer(answer, 201, (await context.feeds.served(app)).tags)
 
     return handler
 

@@ -41,12 +41,12 @@ CONFIG: Final = Fields(
 
 
 async def _config(request: Request, context: CollectorContext, app: str) -> Response:
-    served = context.feeds.current(app)
+    served = await context.feeds.served(app)
     return _fetched(request, served.config, served.config_tag, served.tags)
 
 
 async def _rules(request: Request, context: CollectorContext, app: str) -> Response:
-    served = context.feeds.current(app)
+    served = await context.feeds.served(app)
     return _fetched(request, served.rules, served.rules_tag, served.tags)
 
 
@@ -77,7 +77,7 @@ async def _edit(request: Request, context: CollectorContext, app: str, *, merge:
     CONFIG(config)
     await asyncio.wrap_future(context.store.put(app, "config", {CONFIG_KEY: config}, merge=merge))
     context.feeds.changed(app)
-    served = context.feeds.current(app)
+    served = await context.feeds.served(app)
     return JSONAnswer(served.config, 200, served.tags)
 
 

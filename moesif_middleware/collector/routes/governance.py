@@ -61,7 +61,7 @@ RULES: Final = Collection(
 
 async def list_rules(request: Request, context: CollectorContext, app: str) -> Response:  # noqa: ARG001 - a Handler
     """Answer all rules in the order in which they apply."""
-    return JSONAnswer(context.feeds.current(app).rules)
+    return JSONAnswer((await context.feeds.served(app)).rules)
 
 
 OPERATIONS: Final = RULES.operations("/{org}/governance/rules", "governance_rules", lists=list_rules)

@@ -21,7 +21,7 @@ from .aggregations import (
 )
 from .errors import InvalidSearch
 from .fields import EVENTS, field_of
-from .grouping import Grouping, GroupQuery, Groups, Row, Scope, metric_answer
+from .grouping import OF_NOTHING, Grouping, GroupQuery, Groups, Row, Scope, metric_answer
 from .intervals import Buckets, Interval
 from .sorting import Sort, ordering
 from .statement import Engine, Statement, condition
@@ -126,10 +126,13 @@ class Aggregator:
         for order in reversed(orders):
             if order.by in values:
                 found = values[order.by]
+                none = next(OF_NOTHING.get(metric.spec.kind) for metric in metrics if metric.name == order.by)
 
-                def value(row: Row, found: Any = found, place: int = order.place) -> float | None:
+                def value(
+                    row: Row, found: Any = found, place: int = order.place, none: float | None = none
+                ) -> float | None:
                     at = found.get(row.keys)
-                    return at[place] if at else None
+                    return at[place] if at and at[place] is not None else none
 
                 groups.rows.sort(key=lambda row: value(row) or 0, reverse=order.descending)
                 groups.rows.sort(key=lambda row: value(row) is None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from .aggregations import MAX_BUCKETS, Metric, NamedMetric, Order
 from .errors import InvalidSearch
@@ -153,16 +153,21 @@ def metric_sql(metric: Metric, value: str, statement: Statement) -> list[str]:
     counted = f"sum(CASE WHEN {value} IS NOT NULL THEN {weight} END)"
     match metric.kind:
         case "sum":
-            return [f"sum({value} * {weight})"]
+            # Nothing adds up to 0, also where it is sorted by.
+            return [f"coalesce(sum({value} * {weight}), 0)"]
         case "avg":
             return [f"sum({value} * {weight}) * 1.0 / {counted}"]
         case "value_count":
-            return [counted]
+            return [f"coalesce({counted}, 0)"]
         case "cardinality":
-            return [f"count(DISTINCT {value})"]
+            return [f"coalesce(count(DISTINCT {value}), 0)"]
         case "percentiles":
             return statement.percentiles(value, weight, metric.percents)
     return [f"{metric.kind}({value})"]
+
+
+OF_NOTHING: Final = {"sum": 0, "value_count": 0, "cardinality": 0}
+"""Kinds of metric that have a value where there are no values."""
 
 
 def metric_answer(metric: Metric, values: list[Any] | None) -> dict[str, Any]:

@@ -107,9 +107,9 @@ def number_text(value: float) -> str:
     return repr(value)
 
 
-def leaf_columns(value: Scalar) -> tuple[int, str, float]:
-    """Return the kind, the text and the number of a leaf, as a columnar store keeps it."""
+def leaf_number(value: Scalar) -> tuple[int, float]:
+    """Return the kind of a leaf and the number it reads as: its own, the milliseconds of a time, else 0."""
     if isinstance(value, str):
         millis = iso_millis(value)
-        return (TEXT, value, 0.0) if millis is None else (TIME_TEXT, value, float(millis))
-    return NUMBER, number_text(value), float(value)
+        return (TEXT, 0.0) if millis is None else (TIME_TEXT, float(millis))
+    return NUMBER, float(value)

@@ -1,4 +1,4 @@
-"""Which store a URL means: ``sqlite:///relative.db``, ``sqlite:////absolute.db``."""
+"""Which store a URL means: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``clickhouse://host/database``."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from urllib.parse import unquote, urlsplit
 
 from ...errors import ConfigurationError
 from . import Store
+from .clickhouse.address import parse_address
+from .clickhouse.store import ClickHouseStore
 from .sqlite import SQLiteStore
 
 
 def open_store(url: str) -> Store:
     """Open the store of ``url``. Raises ConfigurationError for one that is not understood, StoreUnavailable else."""
     parts = urlsplit(url)
+    if parts.scheme == "clickhouse":
+        return ClickHouseStore(parse_address(url))
     path = unquote(parts.path[1:])
     if parts.scheme != "sqlite" or parts.netloc or not path:
-        raise ConfigurationError("store", f"{url!r} is not sqlite:///PATH")
+        raise ConfigurationError("store", "is neither sqlite:///PATH nor clickhouse://HOST/DATABASE")
     return SQLiteStore(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections.abc import Callable
 from typing import Any, Final
 
 from . import Recent
@@ -15,40 +16,61 @@ MOST_ROWS: Final = 1_000
 _CLASS: Final = re.compile(r"([1-5])xx", re.IGNORECASE)
 _GLOB_SPECIAL: Final = re.compile(r"([*?\[])")
 
+Bind = Callable[[Any], str]
+"""Returns the SQL that stands for a value."""
+
 
 def recent_rows(connection: sqlite3.Connection, app: int, query: Recent) -> list[dict[str, Any]]:
     """Return at most ``query.limit`` rows (1 000 at most) as mappings of column to value, newest first."""
-    conditions, values = _conditions(app, query)
-    # Column names are this module's constants and every value is bound.
-    statement = f"SELECT {', '.join(COLUMNS)} FROM events WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ?"  # noqa: S608
-    values.append(max(0, min(query.limit, MOST_ROWS)))
-    return [dict(zip(COLUMNS, row, strict=True)) for row in connection.execute(statement, values)]
+    values: list[Any] = []
 
+    def bind(value: Any) -> str:
+        values.append(value)
+        return "?"
 
-def _conditions(app: int, query: Recent) -> tuple[list[str], list[Any]]:
     # The plus keeps the planner on seq, the order that is asked for: any other index would sort all events.
-    conditions, values = ["+app = ?"], [app]
+    where = [f"+app = {bind(app)}", *conditions(query, bind, _glob)]
+    # Column names are this module's constants and every value is bound.
+    statement = f"SELECT {', '.join(COLUMNS)} FROM events WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"  # noqa: S608
+    return named(connection.execute(statement, [*values, rows_of(query)]).fetchall())
 
-    def add(condition: str, *bound: Any) -> None:
-        conditions.append(condition)
-        values.extend(bound)
 
+def rows_of(query: Recent) -> int:
+    """Return how many rows at most the answer has."""
+    return max(0, min(query.limit, MOST_ROWS))
+
+
+def named(rows: list[Any]) -> list[dict[str, Any]]:
+    """Return rows of ``COLUMNS`` as mappings."""
+    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+
+
+def conditions(query: Recent, bind: Bind, begins: Callable[[str, str, Bind], str]) -> list[str]:
+    """Return the SQL of the filters; ``begins`` writes that a column begins with a text."""
+    found = []
     if query.after is not None:
-        add("seq > ?", query.after)
+        found.append(f"seq > {bind(query.after)}")
     if query.before is not None:
-        add("seq < ?", query.before)
+        found.append(f"seq < {bind(query.before)}")
     if query.status:
-        add("status BETWEEN ? AND ?", *_status_bounds(query.status))
+        lowest, highest = _status_bounds(query.status)
+        found.append(f"status BETWEEN {bind(lowest)} AND {bind(highest)}")
     if query.verb:
-        add("verb = ?", query.verb.upper())
+        found.append(f"verb = {bind(query.verb.upper())}")
     if query.route and query.route.endswith("*"):
-        add("route GLOB ?", _GLOB_SPECIAL.sub(r"[\1]", query.route[:-1]) + "*")
+        found.append(begins("route", query.route[:-1], bind))
     elif query.route:
-        add("route = ?", query.route)
-    for name in ("user_id", "company_id"):
-        if value := getattr(query, name):
-            add(f"{name} = ?", value)
-    return conditions, values
+        found.append(f"route = {bind(query.route)}")
+    if query.user_id:
+        found.append(f"user_id = {bind(query.user_id)}")
+    if query.company_id:
+        found.append(f"company_id = {bind(query.company_id)}")
+    return found
+
+
+def _glob(column: str, start: str, bind: Bind) -> str:
+    pattern = _GLOB_SPECIAL.sub(r"[\1]", start) + "*"
+    return f"{column} GLOB {bind(pattern)}"
 
 
 def _status_bounds(status: str) -> tuple[int, int]:

@@ -1,37 +1,19 @@
-"""The one thread that writes: it takes what has queued up and makes it durable in one transaction (group commit)."""
+"""The one thread that writes to SQLite: it makes what has queued up durable in one transaction (group commit)."""
 
 from __future__ import annotations
 
-import logging
-import queue
 import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from . import StoreUnavailable
-
-logger = logging.getLogger(__name__)
+from .grouping import GroupQueue, Job, fail
 
 T = TypeVar("T")
 
-GROUP_ROWS: Final = 2_000
-"""Rows in one transaction: enough to spread the cost of a disk flush, few enough to keep its answer quick."""
-
-QUEUE_ROWS: Final = 50_000
-"""Rows that may wait. More are refused, since their callers hold them in memory until they are answered."""
-
-
-class _Job:
-    """A piece of work on the writing connection, and the future of who waits for it."""
-
-    __slots__ = ("future", "rows", "work")
-
-    def __init__(self, work: Callable[[sqlite3.Connection], Any], rows: int) -> None:
-        self.work = work
-        self.rows = rows
-        self.future: Future[Any] = Future()
+Work = Callable[[sqlite3.Connection], Any]
 
 
 class Writer:
@@ -39,10 +21,7 @@ class Writer:
 
     def __init__(self, connect: Callable[[], sqlite3.Connection], name: str) -> None:
         self._connect = connect
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._waiting_rows = 0
-        self._closed = False
+        self._queue: GroupQueue[Work] = GroupQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -51,61 +30,29 @@ class Writer:
 
         Raises StoreUnavailable when it is closed or too much waits.
         """
-        job = _Job(work, rows)
-        with self._lock:
-            if self._closed:
-                raise StoreUnavailable("the store is closed")
-            if self._waiting_rows and self._waiting_rows + rows > QUEUE_ROWS:
-                raise StoreUnavailable(f"{self._waiting_rows} rows wait to be written")
-            self._waiting_rows += rows
-            self._jobs.put(job)
-        return job.future
+        return self._queue.submit(work, rows)
 
     def close(self) -> None:
         """Write what was handed over, then end the thread."""
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._jobs.put(None)
+        self._queue.close()
         self._thread.join()
 
     def _run(self) -> None:
         connection = self._connect()
         try:
-            while (group := self._next_group()) is not None:
+            for group in self._queue.groups():
                 self._commit(connection, group)
         finally:
             connection.close()
 
-    def _next_group(self) -> list[_Job] | None:
-        """Wait for a job and return it with those that stand behind it; None at the end."""
-        job = self._jobs.get()
-        if job is None:
-            return None
-        group, rows = [job], job.rows
-        while rows < GROUP_ROWS:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)
-                break
-            group.append(job)
-            rows += job.rows
-        with self._lock:
-            self._waiting_rows -= rows
-        # Nobody was told anything about a job whose caller has gone.
-        return [job for job in group if job.future.set_running_or_notify_cancel()]
-
-    def _commit(self, connection: sqlite3.Connection, group: list[_Job]) -> None:
+    def _commit(self, connection: sqlite3.Connection, group: list[Job[Work]]) -> None:
         try:
             results = self._transaction(connection, group)
         except sqlite3.OperationalError as error:
-            self._fail(group, StoreUnavailable(str(error)))
+            fail(group, StoreUnavailable(str(error)))
         except Exception as error:
             if len(group) == 1:
-                self._fail(group, error)
+                fail(group, error)
                 return
             # One bad job must not fail the others of its group.
             for job in group:
@@ -115,13 +62,7 @@ class Writer:
                 job.future.set_result(result)
 
     @staticmethod
-    def _fail(group: list[_Job], error: Exception) -> None:
-        logger.warning("a write of %d jobs to the store failed: %s", len(group), error)
-        for job in group:
-            job.future.set_exception(error)
-
-    @staticmethod
-    def _transaction(connection: sqlite3.Connection, group: list[_Job]) -> list[Any]:
+    def _transaction(connection: sqlite3.Connection, group: list[Job[Work]]) -> list[Any]:
         connection.execute("BEGIN IMMEDIATE")
         try:
             results = [job.work(connection) for job in group]

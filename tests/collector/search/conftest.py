@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
 
+from benchmarks.servers import Server
 from moesif_middleware.collector.stores import Store
+from moesif_middleware.collector.stores.clickhouse.address import parse_address
+from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
 
 from .oracle import Oracle
@@ -49,16 +52,13 @@ def filled(store: Store) -> Searcher:
     return Searcher(store, Oracle([(row.id, orjson.loads(row.doc)) for row in events]))
 
 
-def _sqlite(factory: pytest.TempPathFactory) -> Store:
-    return SQLiteStore(factory.mktemp("search") / "events.db", clock=lambda: NOW / 1000)
-
-
-STORES: dict[str, Callable[[pytest.TempPathFactory], Store]] = {"sqlite": _sqlite}
-
-
-@pytest.fixture(scope="session", params=sorted(STORES))
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("clickhouse", marks=pytest.mark.heavy)])
 def searcher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
-    store = STORES[request.param](tmp_path_factory)
+    if request.param == "sqlite":
+        store: Store = SQLiteStore(tmp_path_factory.mktemp("search") / "events.db", clock=lambda: NOW / 1000)
+    else:
+        server: Server = request.getfixturevalue("clickhouse")
+        store = ClickHouseStore(parse_address(f"{server.url}/search"), clock=lambda: NOW / 1000, every=0)
     try:
         yield filled(store)
     finally:

@@ -257,7 +257,7 @@ def tried(examples: int) -> Any:
     return settings(max_examples=examples, deadline=None, suppress_health_check=slow)
 
 
-@tried(150)
+@tried(100)
 @given(query=queries)
 def test_a_query_finds_what_it_says(searcher: Searcher, query: dict[str, Any]) -> None:
     assert searcher.ids(query) == searcher.expected(query)
@@ -276,7 +276,7 @@ def test_hits_come_in_order(searcher: Searcher, order: Any, query: Any, filter_:
     assert difference(searcher.search(body), searcher.oracle.search(body)) is None
 
 
-@tried(60)
+@tried(25)
 @given(order=sorts.filter(bool), size=st.sampled_from([9, 50]))
 def test_paging_by_keyset_shows_every_document_once(searcher: Searcher, order: list[Any], size: int) -> None:
     if all("_id" not in each for each in order):
@@ -291,7 +291,7 @@ def test_paging_by_keyset_shows_every_document_once(searcher: Searcher, order: l
     assert seen == [hit["_id"] for hit in expected]
 
 
-@tried(200)
+@tried(120)
 @example(
     # In New York the second half of 3 November 2024 starts an hour after the first one did.
     aggs={"a": {"date_histogram": {"field": "response.time", "fixed_interval": "12h", "min_doc_count": 0}}},

@@ -1,0 +1,185 @@
+"""ClickHouse over HTTP: connections that are kept, and another server when one does not answer."""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import random
+import re
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+
+from .. import StoreUnavailable
+from .address import Address
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS: Final = 2.0
+ANSWER_SECONDS: Final = 60.0
+DOWN_SECONDS: Final = 2.0
+"""How long a server that did not answer is asked last."""
+
+_CODE: Final = re.compile(r"Code: (\d+)")
+_ELSEWHERE: Final = frozenset({159, 164, 202, 203, 209, 210, 225, 242, 252, 279, 285, 286, 319, 999})
+"""Errors of a server that is busy, alone or ill: another one may do it, or the same one later."""
+
+_SETTINGS: Final[Mapping[str, str]] = {
+    "max_query_size": str(64 * 1024 * 1024),
+    "max_ast_elements": "10000000",
+    "max_expanded_ast_elements": "10000000",
+    "output_format_json_quote_64bit_integers": "0",
+    # Without it an error after the first rows would look like a success.
+    "wait_end_of_query": "1",
+}
+
+Host = tuple[str, int]
+
+
+class Refused(StoreUnavailable):
+    """A server answered with an error. ``code`` is ClickHouse's number of it, 0 when there is none."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
+    @property
+    def passing(self) -> bool:
+        """Whether the same statement may succeed elsewhere or later."""
+        return self.code in _ELSEWHERE
+
+
+class Client:
+    """Runs statements on one of several servers. Every call may come from any thread."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._hosts = list(address.hosts)
+        # Collectors that are started alike spread over the servers.
+        random.shuffle(self._hosts)
+        self._lock = threading.Lock()
+        self._idle: dict[Host, list[http.client.HTTPConnection]] = {}
+        self._down: dict[Host, float] = {}
+        self._closed = False
+        self._context = ssl.create_default_context() if address.secure else None
+
+    def select(self, sql: str) -> list[list[Any]]:
+        """Return the rows of a statement. Raises StoreUnavailable, or Refused when a server says what is wrong."""
+        answer = self.execute(f"{sql} FORMAT JSONCompact")
+        try:
+            rows: list[list[Any]] = orjson.loads(answer)["data"]
+        except (ValueError, KeyError):
+            raise StoreUnavailable("the answer of ClickHouse is cut") from None
+        return rows
+
+    def execute(
+        self, statement: str | bytes, settings: Mapping[str, str] | None = None, *, database: bool = True
+    ) -> bytes:
+        """Run a statement and return the answer; ``database`` is false before there is one.
+
+        A server that does not answer may have run it all the same: every statement here may be run twice.
+        """
+        parameters = {**_SETTINGS, **(settings or {})}
+        if database:
+            parameters["database"] = self._address.database
+        target = f"/?{urlencode(parameters)}"
+        body = statement.encode() if isinstance(statement, str) else statement
+        failure: StoreUnavailable | None = None
+        for host in self._in_turn():
+            try:
+                answer = self._ask(host, target, body)
+            except Refused as refused:
+                if not refused.passing:
+                    raise
+                failure = refused
+            except (OSError, http.client.HTTPException) as error:
+                failure = StoreUnavailable(f"ClickHouse at {host[0]}:{host[1]} does not answer: {error!r}")
+                self._say_down(host, failure)
+            else:
+                self._say_up(host)
+                return answer
+        assert failure is not None  # noqa: S101 - there is at least one host
+        raise failure
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._closed = True
+        with self._lock:
+            connections = [connection for idle in self._idle.values() for connection in idle]
+            self._idle.clear()
+        for connection in connections:
+            connection.close()
+
+    def _in_turn(self) -> list[Host]:
+        now = time.monotonic()
+        return sorted(self._hosts, key=lambda host: self._down.get(host, 0.0) > now)
+
+    def _say_down(self, host: Host, failure: StoreUnavailable) -> None:
+        if host not in self._down:
+            logger.warning("%s", failure)
+        self._down[host] = time.monotonic() + DOWN_SECONDS
+
+    def _say_up(self, host: Host) -> None:
+        if self._down.pop(host, None) is not None:
+            logger.warning("ClickHouse at %s:%d answers again", *host)
+
+    def _ask(self, host: Host, target: str, body: bytes) -> bytes:
+        connection, kept = self._connection(host)
+        try:
+            status, answer = self._exchange(connection, target, body)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            # Servers close connections that were quiet for some seconds; only a new one tells whether they are there.
+            if not kept or isinstance(error, TimeoutError):
+                raise
+            connection = self._connect(host)
+            try:
+                status, answer = self._exchange(connection, target, body)
+            except BaseException:
+                connection.close()
+                raise
+        self._keep(host, connection)
+        if status != 200:
+            text = answer[:2_000].decode("utf-8", "replace").strip()
+            found = _CODE.search(text)
+            raise Refused(f"ClickHouse refused: {text[:500]}", int(found[1]) if found else 0)
+        return answer
+
+    def _exchange(self, connection: http.client.HTTPConnection, target: str, body: bytes) -> tuple[int, bytes]:
+        headers = {"X-ClickHouse-User": self._address.user}
+        if self._address.password:
+            headers["X-ClickHouse-Key"] = self._address.password
+        connection.request("POST", target, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+
+    def _connection(self, host: Host) -> tuple[http.client.HTTPConnection, bool]:
+        """Return a connection, and whether it was used before."""
+        with self._lock:
+            idle = self._idle.get(host)
+            if idle:
+                return idle.pop(), True
+        return self._connect(host), False
+
+    def _connect(self, host: Host) -> http.client.HTTPConnection:
+        name, port = host
+        if self._context is not None:
+            secure = http.client.HTTPSConnection(name, port, timeout=CONNECT_SECONDS, context=self._context)
+            connection: http.client.HTTPConnection = secure
+        else:
+            connection = http.client.HTTPConnection(name, port, timeout=CONNECT_SECONDS)
+        connection.connect()
+        connection.sock.settimeout(ANSWER_SECONDS)
+        return connection
+
+    def _keep(self, host: Host, connection: http.client.HTTPConnection) -> None:
+        with self._lock:
+            if not self._closed and connection.sock is not None:
+                self._idle.setdefault(host, []).append(connection)
+                return
+        connection.close()

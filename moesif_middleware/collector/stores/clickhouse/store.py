@@ -1,0 +1,180 @@
+"""``ClickHouseStore``: the ``Store`` on one ClickHouse server or on a cluster, shared by any number of collectors."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import groupby
+from typing import Any, Final
+
+import orjson
+
+from ...search import parse_search, run_search
+from ...search.clickhouse import ClickHouseEngine, Place, literal
+from .. import Appended, EventRow, Kept, Recent, StoreUnavailable
+from ..grouping import GroupQueue, Job, fail
+from ..recent import COLUMNS, Bind, conditions, named, rows_of
+from .address import Address
+from .changes import Append, Change, Changes, Put, Remove
+from .client import Client
+from .rows import Numbers, number_of
+from .tables import APPS, ENTITIES, EVENTS, WEEK, changing, migrate, writing
+
+EVERY_SECONDS: Final = 0.2
+"""Seconds between two inserts: each makes a part of the table that must be merged with others."""
+
+
+class ClickHouseStore:
+    """A ``Store`` on ClickHouse. ``every`` is the seconds between two inserts. Raises StoreUnavailable."""
+
+    def __init__(self, address: Address, clock: Callable[[], float] = time.time, every: float = EVERY_SECONDS) -> None:
+        self._address = address
+        self._clock = clock
+        self._every = every
+        self._client = Client(address)
+        try:
+            migrate(self._client, address)
+        except BaseException:
+            self._client.close()
+            raise
+        self._numbers = Numbers()
+        self._changes = Changes(self._client, address, self._numbers)
+        self._queue: GroupQueue[Change] = GroupQueue()
+        self._thread = threading.Thread(target=self._run, name="moesif-store", daemon=True)
+        self._thread.start()
+
+    def append(self, app: str, rows: Iterable[EventRow]) -> Future[Appended]:
+        """Return a future that is done when the rows are durable; an id that is there at its time is a duplicate."""
+        batch = list(rows)
+        return self._queue.submit(Append(app, batch), max(1, len(batch)))
+
+    def recent(self, app: str, query: Recent) -> list[dict[str, Any]]:
+        """Return the narrow rows of the newest events, as mappings of column to value with ``seq``, newest first."""
+        where = [f"app = {number_of(app)}", "deleted = 0", *conditions(query, literal, _begins)]
+        # Column names are the schema's and every literal is escaped.
+        sql = f"SELECT {', '.join(COLUMNS)} FROM {EVENTS} FINAL WHERE {' AND '.join(where)}"  # noqa: S608
+        limit = rows_of(query)
+        return named(self._client.select(f"{sql} ORDER BY seq DESC LIMIT {limit}")) if limit else []
+
+    def search(
+        self, app: str, kind: str, body: object, first: int | None = None, last: int | None = None, zone: tzinfo = UTC
+    ) -> dict[str, Any]:
+        """Return the answer of a search over the documents of a kind. Raises InvalidSearch."""
+        search = parse_search(kind, body, first, last, zone, int(self._clock() * 1000))
+        place = Place(EVENTS, ENTITIES, number_of(app), number_of)
+        return run_search(ClickHouseEngine(self._client, place), search)
+
+    def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
+        """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
+        where = f"app = {number_of(app)}"
+        if kind == EVENTS:
+            # Keys first: of the documents, only the one is read.
+            found = f"SELECT time_ms FROM {EVENTS} WHERE {where} AND key = {number_of(key)} GROUP BY time_ms"  # noqa: S608
+            found = f"{found} HAVING argMax(deleted, seq) = 0 LIMIT 1"
+            times = self._client.select(found)
+            if not times:
+                return None
+            table, where = EVENTS, f"{where} AND time_ms = {times[0][0]} AND key = {number_of(key)}"
+        else:
+            table, where = ENTITIES, f"{where} AND kind = {literal(kind)} AND id = {literal(key)}"
+        rows = self._client.select(f"SELECT doc FROM {table} FINAL WHERE {where} AND deleted = 0")  # noqa: S608
+        return orjson.loads(rows[0][0]) if rows else None
+
+    def documents(self, app: str, kind: str) -> list[dict[str, Any]]:
+        """Return all documents of a kind that is not ``events``, in the order of their keys."""
+        where = f"app = {number_of(app)} AND kind = {literal(kind)} AND deleted = 0"
+        rows = self._client.select(f"SELECT doc FROM {ENTITIES} FINAL WHERE {where} ORDER BY id")  # noqa: S608
+        return [orjson.loads(row[0]) for row in rows]
+
+    def version(self, app: str, kind: str) -> object:
+        """Return a value that differs after every write to the documents of a kind, the same for every collector."""
+        where = f"app = {number_of(app)} AND kind = {literal(kind)}"
+        return self._client.select(f"SELECT max(version) FROM {ENTITIES} WHERE {where}")[0][0]  # noqa: S608
+
+    def put(self, app: str, kind: str, documents: Mapping[str, dict[str, Any]], *, merge: bool = True) -> Future[None]:
+        """Return a future that is done when the documents are durable, merged into those there or in their place."""
+        return self._queue.submit(Put(app, kind, documents, merge), max(1, len(documents)))
+
+    def delete(self, app: str, kind: str, key: str) -> Future[bool]:
+        """Return a future of whether there was such a document."""
+        if kind == EVENTS:
+            return self._queue.submit(Remove(app, key))
+        return self._queue.submit(Put(app, kind, {key: None}, merge=False))
+
+    def kept(self, app: str) -> Kept:
+        """Return how much is stored; the bytes are those of the events on one replica of each shard."""
+        where = f"app = {number_of(app)} AND deleted = 0"
+        ((events,),) = self._client.select(f"SELECT count() FROM {EVENTS} FINAL WHERE {where}")  # noqa: S608
+        cluster, database = self._address.cluster, self._address.database
+        parts, table = ("system.parts", EVENTS)
+        if cluster is not None:
+            parts, table = f"cluster('{cluster}', system, parts)", f"{EVENTS}_local"
+        of = f"database = '{database}' AND table = '{table}' AND active"
+        ((size,),) = self._client.select(f"SELECT sum(bytes_on_disk) FROM {parts} WHERE {of}")  # noqa: S608
+        return Kept(int(events), int(size or 0))
+
+    def time_at(self, app: str, rank: int) -> int | None:
+        """Return the time, in milliseconds since the epoch, of the event that has ``rank`` newer ones, if any."""
+        where = f"app = {number_of(app)} AND deleted = 0"
+        sql = f"SELECT time_ms FROM {EVENTS} FINAL WHERE {where} ORDER BY time_ms DESC LIMIT {rank}, 1"  # noqa: S608
+        rows = self._client.select(sql)
+        return int(rows[0][0]) if rows else None
+
+    def expire(self, app: str, before_ms: int) -> int:
+        """Delete the events older than ``before_ms`` and return how many they were.
+
+        Weeks in which no event of any application is left are dropped; until then small rows say what is gone.
+        """
+        old = f"FROM {EVENTS} FINAL WHERE app = {number_of(app)} AND time_ms < {before_ms} AND deleted = 0"
+        ((count,),) = self._client.select(f"SELECT count() {old}")
+        if count:
+            columns = "app, time_ms, key, id, seq, deleted"
+            gone = f"SELECT app, time_ms, key, id, seq + 1, 1 {old}"
+            self._client.execute(f"INSERT INTO {EVENTS} ({columns}) {gone}", writing(self._address))
+            self._drop_empty_weeks(before_ms)
+        return int(count)
+
+    def apps(self) -> list[str]:
+        """Return the ids of all applications that have something here."""
+        return [row[0] for row in self._client.select(f"SELECT application_id FROM {APPS} FINAL ORDER BY 1")]  # noqa: S608
+
+    def close(self) -> None:
+        """Write what was handed over and let go of the connections."""
+        self._queue.close()
+        self._thread.join()
+        self._client.close()
+
+    def _drop_empty_weeks(self, before_ms: int) -> None:
+        sql = f"SELECT toString({WEEK}) AS week, sum(1 - deleted) FROM {EVENTS} FINAL GROUP BY week"  # noqa: S608
+        for week, left in self._client.select(sql):
+            end = datetime.fromisoformat(week).replace(tzinfo=UTC) + timedelta(days=7)
+            if not left and end.timestamp() * 1000 <= before_ms:
+                self._client.execute(f"ALTER TABLE {changing(self._address)} DROP PARTITION '{week}'")
+
+    def _run(self) -> None:
+        for group in self._queue.groups(self._every):
+            for _, jobs in groupby(group, key=lambda job: type(job.work)):
+                self._commit(list(jobs))
+
+    def _commit(self, jobs: Sequence[Job[Change]]) -> None:
+        try:
+            results = self._changes.make([job.work for job in jobs])
+        except StoreUnavailable as error:
+            fail(jobs, error)
+        except Exception as error:
+            if len(jobs) == 1:
+                fail(jobs, error)
+                return
+            # One bad job must not fail the others of its group.
+            for job in jobs:
+                self._commit([job])
+        else:
+            for job, result in zip(jobs, results, strict=True):
+                job.future.set_result(result)
+
+
+def _begins(column: str, start: str, bind: Bind) -> str:
+    return f"startsWith({column}, {bind(start)})"

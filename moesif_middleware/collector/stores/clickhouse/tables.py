@@ -1,0 +1,124 @@
+"""The tables in ClickHouse, made and migrated at start.
+
+``events`` holds the columns of ``schema.EVENT_COLUMNS``, the document, and its scalars in the arrays ``leaf`` (see
+``search.clickhouse``). Its order is (app, time, key), so that an event that is sent again, which keeps its time,
+stands beside the first and is merged into it; of several rows the one with the highest ``seq`` counts, and one with
+``deleted`` takes the event away. ``entities`` works alike with ``version``. ``app`` and ``key`` are hashes: ``rows``.
+
+On a cluster, ``NAME_local`` is replicated by ``{shard}`` and ``{replica}`` of each server's macros, and ``NAME``
+spreads over the shards by the key, so that all rows of one event are on one of them.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .. import StoreUnavailable
+from ..schema import EVENT_COLUMNS
+from .address import Address
+from .client import Client
+
+EVENTS: Final = "events"
+ENTITIES: Final = "entities"
+APPS: Final = "apps"
+WEEK: Final = "toMonday(toDateTime(intDiv(time_ms, 1000), 'UTC'))"
+
+_TYPES: Final = {
+    "INTEGER NOT NULL": "Int64",
+    "INTEGER": "Nullable(Int64)",
+    "TEXT NOT NULL": "String",
+    "TEXT": "Nullable(String)",
+}
+_LEAF: Final = "leaf Nested(path String, kind UInt8, key String, number Float64)"
+_COLUMNS: Final = ", ".join(
+    f"{column.name} {'UInt64' if column.name == 'app' else _TYPES[column.type]}" for column in EVENT_COLUMNS
+)
+# Marks are numbers: a small granule costs little, and reading one document reads one granule of documents.
+_GRANULES: Final = "SETTINGS index_granularity = 1024"
+
+
+class Table:
+    """One table: its columns, its order, by which column its newest row is told, and how rows spread over shards."""
+
+    def __init__(self, name: str, columns: str, version: str, order: str, shard: str, partition: str = "") -> None:
+        self.name = name
+        self._columns = columns
+        self._version = version
+        self._order = order
+        self._shard = shard
+        self._partition = f"PARTITION BY {partition} " if partition else ""
+
+    def statements(self, address: Address) -> list[str]:
+        """Return the statements that make it; each does nothing when it was run before."""
+        layout = f"{self._partition}ORDER BY {self._order} {_GRANULES}"
+        if address.cluster is None:
+            engine = f"ReplacingMergeTree({self._version})"
+            return [f"CREATE TABLE IF NOT EXISTS {self.name} ({self._columns}) ENGINE = {engine} {layout}"]
+        path = f"/clickhouse/tables/{{shard}}/{address.database}/{self.name}"
+        engine = f"ReplicatedReplacingMergeTree('{path}', '{{replica}}', {self._version})"
+        local, everywhere = f"{self.name}_local", f"ON CLUSTER `{address.cluster}`"
+        spread = f"Distributed('{address.cluster}', '{address.database}', '{local}', {self._shard})"
+        database = address.database
+        return [
+            f"CREATE TABLE IF NOT EXISTS {database}.{local} {everywhere} ({self._columns}) ENGINE = {engine} {layout}",
+            f"CREATE TABLE IF NOT EXISTS {database}.{self.name} {everywhere} ({self._columns}) ENGINE = {spread}",
+        ]
+
+
+MIGRATIONS: Final = (
+    (
+        Table(
+            EVENTS,
+            f"{_COLUMNS}, key UInt64, seq UInt64, deleted UInt8, doc String, {_LEAF}",
+            "seq",
+            "(app, time_ms, key)",
+            "key",
+            # Few partitions keep reading fast; whole ones are dropped when their events have expired.
+            WEEK,
+        ),
+        Table(
+            ENTITIES,
+            f"app UInt64, kind String, id String, version UInt64, deleted UInt8, doc String, {_LEAF}",
+            "version",
+            "(app, kind, id)",
+            "cityHash64(kind, id)",
+        ),
+        Table(APPS, "app UInt64, application_id String, version UInt64", "version", "app", "app"),
+        Table("migrations", "name String, version UInt64", "version", "name", "cityHash64(name)"),
+    ),
+)
+
+
+def migrate(client: Client, address: Address) -> None:
+    """Bring the tables to the newest version. Raises StoreUnavailable for those that a newer program made."""
+    everywhere = f" ON CLUSTER `{address.cluster}`" if address.cluster else ""
+    there = client.execute(f"EXISTS TABLE {address.database}.migrations", database=False).strip() == b"1"
+    version = int(client.select("SELECT max(version) FROM migrations")[0][0]) if there else 0
+    if version > len(MIGRATIONS):
+        raise StoreUnavailable(f"the tables have schema version {version}, this program knows {len(MIGRATIONS)}")
+    if version == len(MIGRATIONS):
+        return
+    if not there:
+        client.execute(f"CREATE DATABASE IF NOT EXISTS {address.database}{everywhere}", database=False)
+    for tables in MIGRATIONS[version:]:
+        for table in tables:
+            for statement in table.statements(address):
+                client.execute(statement)
+    row = f"VALUES ('schema', {len(MIGRATIONS)})"
+    client.execute(f"INSERT INTO migrations (name, version) {row}", writing(address))
+
+
+def writing(address: Address) -> dict[str, str]:
+    """Return the settings of an insert: it returns when the rows are where they were promised to be."""
+    if address.cluster is None:
+        return {}
+    # What was sent before may have failed half way, so a repeated block must not be taken for one that is there.
+    settings = {"insert_distributed_sync": "1", "insert_deduplicate": "0"}
+    return {**settings, "insert_quorum": str(address.quorum)} if address.quorum > 1 else settings
+
+
+def changing(address: Address) -> str:
+    """Return the name of the table of events that holds rows itself, with the cluster that an ALTER goes to."""
+    if address.cluster is None:
+        return EVENTS
+    return f"{address.database}.{EVENTS}_local ON CLUSTER `{address.cluster}`"

@@ -1,0 +1,236 @@
+"""What only the ClickHouse store does: addresses, literals, keys of values, servers that die and come back."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.servers import Server, free_ports, one
+from moesif_middleware.collector.search.clickhouse import key_value, leaf_arrays, leaf_key, literal
+from moesif_middleware.collector.settings import CollectorSettings, ManagementKey
+from moesif_middleware.collector.stores import Appended, StoreUnavailable
+from moesif_middleware.collector.stores.clickhouse.address import Address, parse_address
+from moesif_middleware.collector.stores.clickhouse.client import Client, Refused
+from moesif_middleware.collector.stores.clickhouse.rows import Numbers
+from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
+from moesif_middleware.collector.stores.clickhouse.tables import MIGRATIONS
+from moesif_middleware.errors import ConfigurationError
+
+from .conftest import APP, KEY, event, serving
+from .test_governance import RULE
+from .test_store_contract import row
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("clickhouse://h", Address((("h", 8123),))),
+        ("clickhouse://h:1/db", Address((("h", 1),), "db")),
+        ("clickhouse://a,b:2/db?cluster=c", Address((("a", 8123), ("b", 2)), "db", "c", 2)),
+        ("clickhouse://a/db?cluster=c&quorum=1", Address((("a", 8123),), "db", "c", 1)),
+        ("clickhouse://[::1]:9/db?secure=1", Address((("::1", 9),), "db", secure=True)),
+        ("clickhouse://h/?secure=1", Address((("h", 8443),), secure=True)),
+        ("clickhouse://u%40:p%3A%2F@h/db", Address((("h", 8123),), "db", user="u@", password="p:/")),
+    ],
+)
+def test_a_url_names_servers(url: str, address: Address) -> None:
+    """Hosts with their ports, the database, the cluster with its quorum, and who asks."""
+    assert parse_address(url) == address
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "clickhouse:///db",
+        "clickhouse://h,/db",
+        "clickhouse://h:99999/db",
+        "clickhouse://h:x/db",
+        "clickhouse://h/d b",
+        "clickhouse://h/db;drop",
+        "clickhouse://h/db?cluster=c`c",
+        "clickhouse://h/db?cluster=c&quorum=0",
+        "clickhouse://h/db?quorum=2",
+        "clickhouse://h/db?speed=1",
+    ],
+)
+def test_a_url_that_names_none_is_refused(url: str) -> None:
+    """The error names the option, and never the password."""
+    with pytest.raises(ConfigurationError, match="store") as caught:
+        parse_address(url.replace("://h", "://user:hush@h"))
+    assert "hush" not in str(caught.value)
+    assert "hush" not in repr(parse_address("clickhouse://user:hush@h/db"))
+
+
+scalars = st.one_of(
+    st.text(max_size=6),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([0, -0.0, 0.5, -0.5, 2**53, 2**53 + 1, 2**53 + 2, 1e300, -1e300, 5e-324]),
+)
+
+
+@given(one=scalars, other=scalars)
+def test_keys_are_ordered_as_values_are(one: Any, other: Any) -> None:
+    """Numbers before text, numbers by size, text by its code points; equal values have one key."""
+
+    def rank(value: Any) -> tuple[int, float, bytes]:
+        return (1, 0.0, value.encode("utf-8", "surrogatepass")) if isinstance(value, str) else (0, value, b"")
+
+    first, second = (leaf_key(value).encode("utf-8", "surrogatepass") for value in (one, other))
+    if rank(one) == rank(other):
+        assert first == second or isinstance(one, int) != isinstance(other, int)
+    elif isinstance(one, str) or isinstance(other, str) or float(one) != float(other):
+        assert (first < second) == (rank(one) < rank(other))
+    else:
+        # Integers that one double stands for are told apart all the same.
+        assert first != second
+
+
+@given(value=scalars)
+def test_a_key_stands_for_its_value(value: Any) -> None:
+    """What groups and sorts show is what was stored."""
+    found = key_value(leaf_key(value))
+    assert found == value
+    assert isinstance(found, str) == isinstance(value, str)
+
+
+def test_leaves_of_a_document_are_four_columns() -> None:
+    """Arrays have no places in a path, a null is none, and a name cannot look like two."""
+    found = leaf_arrays({"a": [{"b": 1}, {"b": "2024-01-01"}, None, []], "x\0y": True})
+    assert found["leaf.path"] == ["a\0b", "a\0b", "x\ufffdy"]
+    assert found["leaf.kind"] == [1, 2, 0]
+    assert found["leaf.key"] == [leaf_key(1), "t2024-01-01", "ttrue"]
+    assert found["leaf.number"] == [1.0, 1704067200000.0, 0.0]
+    assert not any(math.isnan(number) for number in found["leaf.number"])
+
+
+def test_numbers_grow_whatever_the_clock_does() -> None:
+    """Also when it stands still, goes back, or another collector's is ahead."""
+    moments = iter([1.0, 1.0, 0.5, 0.5])
+    numbers = Numbers(lambda: next(moments))
+    found = [*numbers.take(3), *numbers.take(2), *numbers.take(2, above=9_000_000), *numbers.take(1)]
+    assert found == sorted(set(found))
+    assert found[5] > 9_000_000
+    assert list(Numbers().take(0)) == []
+
+
+@pytest.mark.heavy
+@settings(max_examples=60, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=30), number=st.floats(-1e300, 1e300))
+def test_a_literal_is_the_value(clickhouse: Server, text: str, number: float) -> None:
+    """No text ends the literal it stands in."""
+    client = Client(Address((("127.0.0.1", clickhouse.http),), "default"))
+    try:
+        ((found, length, same),) = client.select(f"SELECT {literal(text)}, length({literal(text)}), {literal(number)}")
+    finally:
+        client.close()
+    assert (found, length) == (text, len(text.encode()))
+    assert same == pytest.approx(number, rel=1e-14, abs=sys.float_info.min)
+
+
+@pytest.fixture
+def address(clickhouse: Server) -> Address:
+    return parse_address(f"{clickhouse.url}/test_{uuid4().hex}")
+
+
+@pytest.mark.heavy
+def test_another_server_is_asked_when_one_is_down(clickhouse: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """The one that does not answer is named once, not with every statement."""
+    (nobody,) = free_ports(1)
+    url = f"clickhouse://127.0.0.1:{nobody},127.0.0.1:{clickhouse.http}/test_{uuid4().hex}"
+    store = ClickHouseStore(parse_address(url), every=0)
+    try:
+        for number in range(3):
+            assert store.append(APP, [row(f"{number}")]).result() == Appended(1, 0)
+        assert store.kept(APP).events == 3
+    finally:
+        store.close()
+    assert sum(f":{nobody}" in record.getMessage() for record in caplog.records) <= 1
+
+
+@pytest.mark.heavy
+def test_what_waits_is_written_when_the_server_is_back(tmp_path: Path) -> None:
+    """An append that was under way when the server was killed is acknowledged after it came back, and is there once."""
+    with one(tmp_path) as server:
+        store = ClickHouseStore(parse_address(f"{server.url}/m"), every=0)
+        assert store.append(APP, [row("A")]).result() == Appended(1, 0)
+        server.kill()
+        waiting = store.append(APP, [row("A"), row("B")])
+        with pytest.raises(StoreUnavailable, match="does not answer"):
+            store.kept(APP)
+        server.start()
+        assert waiting.result(timeout=30) == Appended(1, 1)
+        assert store.kept(APP).events == 2
+        store.close()
+
+
+def test_no_server_at_all_is_said_at_start() -> None:
+    """Not with the first event."""
+    (nobody,) = free_ports(1)
+    with pytest.raises(StoreUnavailable, match="does not answer"):
+        ClickHouseStore(parse_address(f"clickhouse://127.0.0.1:{nobody}/m"))
+
+
+@pytest.mark.heavy
+def test_tables_of_a_newer_program_are_refused(address: Address) -> None:
+    """They may mean something else."""
+    ClickHouseStore(address).close()
+    client = Client(address)
+    client.execute(f"INSERT INTO migrations (name, version) VALUES ('schema', {len(MIGRATIONS) + 1})")
+    client.close()
+    with pytest.raises(StoreUnavailable, match="schema version"):
+        ClickHouseStore(address)
+
+
+@pytest.mark.heavy
+def test_a_refusal_says_what_the_server_said(address: Address) -> None:
+    """With its code, and it is not tried elsewhere."""
+    store = ClickHouseStore(address)
+    try:
+        with pytest.raises(Refused, match="ClickHouse refused") as caught:
+            store._client.select("SELECT nonsense FROM nowhere")
+        assert not caught.value.passing
+        assert caught.value.code in (46, 47, 60)
+    finally:
+        store.close()
+
+
+@pytest.fixture
+def two_collectors(clickhouse: Server) -> Iterator[tuple[httpx.Client, httpx.Client, httpx.Client]]:
+    """Two collectors on the same tables: a client of each, and one of the first's Management API."""
+    settings = CollectorSettings(f"{clickhouse.url}/test_{uuid4().hex}", (APP,), (ManagementKey(KEY),))
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(serving(settings)) for _ in range(2))
+        yield first.collector, second.collector, first.management
+
+
+@pytest.mark.heavy
+def test_collectors_behind_a_balancer_are_one(
+    two_collectors: tuple[httpx.Client, httpx.Client, httpx.Client],
+) -> None:
+    """An event sent to both is stored once; a rule made at one is served by the other, under the same tags."""
+    first, second, management = two_collectors
+    posted = [event(transaction_id=f"e{number}") for number in range(5)]
+    assert first.post("/v1/events/batch", json=posted).json() == {"stored": 5, "duplicates": 0}
+    assert second.post("/v1/events/batch", json=[*posted, event()]).json() == {"stored": 1, "duplicates": 5}
+    found = management.post("/v1/search/~/search/events", params={"from": "-1d", "to": "now"}, json={"size": 0}).json()
+    assert found["hits"]["total"] == 6
+    before = second.get("/v1/rules").headers["X-Moesif-Rules-Tag"]
+    made = management.post("/v1/~/governance/rules", json=RULE)
+    assert made.status_code == 201, made.text
+    tags = [client.get("/v1/rules").headers["X-Moesif-Rules-Tag"] for client in (first, second)]
+    while tags[1] == before:
+        # The other one looks at the store once a second.
+        tags[1] = second.get("/v1/rules").headers["X-Moesif-Rules-Tag"]
+    assert tags[0] == tags[1]
+    assert [each["name"] for each in second.get("/v1/rules").json()] == [RULE["name"]]
