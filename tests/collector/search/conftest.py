@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -52,14 +53,15 @@ def filled(store: Store) -> Searcher:
     return Searcher(store, Oracle([(row.id, orjson.loads(row.doc)) for row in events]))
 
 
-@pytest.fixture(scope="session", params=["sqlite", pytest.param("clickhouse", marks=pytest.mark.heavy)])
-def searcher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
-    if request.param == "sqlite":
-        store: Store = SQLiteStore(tmp_path_factory.mktemp("search") / "events.db", clock=lambda: NOW / 1000)
-    else:
-        server: Server = request.getfixturevalue("clickhouse")
-        store = ClickHouseStore(parse_address(f"{server.url}/search"), clock=lambda: NOW / 1000, every=0)
-    try:
+@pytest.fixture(scope="session")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
+    store = SQLiteStore(tmp_path_factory.mktemp("search") / "events.db", clock=lambda: NOW / 1000)
+    with closing(store):
         yield filled(store)
-    finally:
-        store.close()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_searcher(clickhouse: Server) -> Iterator[Searcher]:
+    store = ClickHouseStore(parse_address(f"{clickhouse.url}/search"), clock=lambda: NOW / 1000, every=0)
+    with closing(store):
+        yield filled(store)

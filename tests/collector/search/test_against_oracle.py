@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -257,31 +258,18 @@ def tried(examples: int) -> Any:
     return settings(max_examples=examples, deadline=None, suppress_health_check=slow)
 
 
-@tried(100)
-@given(query=queries)
-def test_a_query_finds_what_it_says(searcher: Searcher, query: dict[str, Any]) -> None:
+def finds(searcher: Searcher, query: dict[str, Any]) -> None:
     assert searcher.ids(query) == searcher.expected(query)
 
 
-@tried(100)
-@given(
-    order=sorts,
-    query=leaf_clauses,
-    filter_=leaf_clauses,
-    size=st.sampled_from([1, 7, 40]),
-    start=st.sampled_from([0, 3]),
-)
-def test_hits_come_in_order(searcher: Searcher, order: Any, query: Any, filter_: Any, size: int, start: int) -> None:
-    body = {"query": query, "post_filter": filter_, "sort": order, "size": size, "from": 3 * start}
+def orders(searcher: Searcher, body: dict[str, Any]) -> None:
     assert difference(searcher.search(body), searcher.oracle.search(body)) is None
 
 
-@tried(25)
-@given(order=sorts.filter(bool), size=st.sampled_from([9, 50]))
-def test_paging_by_keyset_shows_every_document_once(searcher: Searcher, order: list[Any], size: int) -> None:
+def pages(searcher: Searcher, order: list[Any], size: int) -> None:
     if all("_id" not in each for each in order):
         order = [*order, {"_id": "asc"}]
-    body: dict[str, Any] = {"sort": order, "size": size}
+    body: dict[str, Any] = {"sort": order, "size": size, "_source": False, "track_total_hits": False}
     seen: list[str] = []
     while hits := searcher.search(body)["hits"]["hits"]:
         seen += [hit["_id"] for hit in hits]
@@ -291,18 +279,102 @@ def test_paging_by_keyset_shows_every_document_once(searcher: Searcher, order: l
     assert seen == [hit["_id"] for hit in expected]
 
 
-@tried(120)
-@example(
-    # In New York the second half of 3 November 2024 starts an hour after the first one did.
-    aggs={"a": {"date_histogram": {"field": "response.time", "fixed_interval": "12h", "min_doc_count": 0}}},
-    query={"match_all": {}},
-    zone="America/New_York",
-)
-@given(aggs=aggregations, query=leaf_clauses, zone=st.sampled_from(["UTC", "America/New_York"]))
-def test_aggregations_count_what_they_say(
-    searcher: Searcher, aggs: dict[str, Any], query: dict[str, Any], zone: str
-) -> None:
+def counts(searcher: Searcher, aggs: dict[str, Any], query: dict[str, Any], zone: str) -> None:
     body = {"size": 0, "query": query, "aggs": aggs}
     first, last = FIRST + 3 * 86_400_000, NOW - 86_400_000
     found, expected = searcher.search(body, first, last, zone), searcher.oracle.search(body, first, last, zone)
     assert difference(found, expected) is None
+
+
+bodies = st.builds(
+    lambda query, filter_, order, size, start: {
+        "query": query,
+        "post_filter": filter_,
+        "sort": order,
+        "size": size,
+        "from": start,
+    },
+    leaf_clauses,
+    leaf_clauses,
+    sorts,
+    st.sampled_from([1, 7, 40]),
+    st.sampled_from([0, 9]),
+)
+some_sorts = sorts.filter(bool)
+zones = st.sampled_from(["UTC", "America/New_York"])
+
+# In New York the second half of 3 November 2024 starts an hour after the first one did.
+CLOCK_CHANGE: dict[str, Any] = {
+    "aggs": {"a": {"date_histogram": {"field": "response.time", "fixed_interval": "12h", "min_doc_count": 0}}},
+    "query": {"match_all": {}},
+    "zone": "America/New_York",
+}
+SUM_OF_NOTHING: dict[str, Any] = {
+    "aggs": {
+        "one": {
+            "terms": {"field": "request.uri", "size": 1, "order": {"one.value": "asc"}},
+            "aggs": {"one": {"sum": {"field": "response.status"}}},
+        }
+    },
+    "query": {"match_all": {}},
+    "zone": "UTC",
+}
+
+
+@tried(150)
+@given(query=queries)
+def test_a_query_finds_what_it_says(sqlite: Searcher, query: dict[str, Any]) -> None:
+    finds(sqlite, query)
+
+
+@tried(100)
+@given(body=bodies)
+def test_hits_come_in_order(sqlite: Searcher, body: dict[str, Any]) -> None:
+    orders(sqlite, body)
+
+
+@tried(60)
+@given(order=some_sorts, size=st.sampled_from([9, 50]))
+def test_paging_by_keyset_shows_every_document_once(sqlite: Searcher, order: list[Any], size: int) -> None:
+    pages(sqlite, order, size)
+
+
+@tried(200)
+@example(**CLOCK_CHANGE)
+@example(**SUM_OF_NOTHING)
+@given(aggs=aggregations, query=leaf_clauses, zone=zones)
+def test_aggregations_count_what_they_say(sqlite: Searcher, aggs: Any, query: Any, zone: str) -> None:
+    counts(sqlite, aggs, query, zone)
+
+
+@pytest.mark.heavy
+@tried(40)
+@example(query={"match": {"metadata.a\\.b": {"query": "pro", "operator": "and"}}})
+@given(query=queries)
+def test_a_query_finds_the_same_on_clickhouse(clickhouse_searcher: Searcher, query: dict[str, Any]) -> None:
+    finds(clickhouse_searcher, query)
+
+
+@pytest.mark.heavy
+@tried(25)
+@given(body=bodies)
+def test_hits_come_in_the_same_order_on_clickhouse(clickhouse_searcher: Searcher, body: dict[str, Any]) -> None:
+    orders(clickhouse_searcher, body)
+
+
+@pytest.mark.heavy
+@tried(15)
+@given(order=some_sorts, size=st.sampled_from([39, 70]))
+def test_paging_shows_every_document_once_on_clickhouse(clickhouse_searcher: Searcher, order: Any, size: int) -> None:
+    pages(clickhouse_searcher, order, size)
+
+
+@pytest.mark.heavy
+@tried(40)
+@example(**CLOCK_CHANGE)
+@example(**SUM_OF_NOTHING)
+@given(aggs=aggregations, query=leaf_clauses, zone=zones)
+def test_aggregations_count_the_same_on_clickhouse(
+    clickhouse_searcher: Searcher, aggs: Any, query: Any, zone: str
+) -> None:
+    counts(clickhouse_searcher, aggs, query, zone)
