@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; any but a loopback one needs --token")
     add("--port", type=int, default=9500, help="port to listen on; 0 takes a free one (default %(default)s)")
-    add("--store", help="where events are kept: sqlite:///PATH (default: a temporary file)")
+    add(
+        "--store",
+        help="sqlite:///PATH or clickhouse://HOST,HOST/DATABASE?cluster=NAME (default: a temporary file)",
+    )
     add("--app-id", nargs="+", action="extend", help="application ids to accept (default: a new one, printed)")
     add("--management-key", nargs="+", action="extend", default=[], metavar="KEY[=SCOPE,...]", help="bearer keys")
     add("--token", help="what the page asks for, at least 16 characters")

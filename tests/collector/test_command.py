@@ -148,7 +148,10 @@ def test_options_are_used(tmp_path: Path) -> None:
         (["--host", "0.0.0.0"], "host: 0.0.0.0 can be reached from other machines: give a --token as well"),
         (["--token", "short"], "token: must have at least 16 characters"),
         (["--app-id", "with space"], "app-id: must be 1 to 512 printable ASCII characters"),
-        (["--store", "mysql://x/y"], "store: 'mysql://x/y' is not sqlite:///PATH"),
+        (
+            ["--store", "mysql://x/y"],
+            "store: 'mysql' is not the scheme of a store: write sqlite:///PATH or clickhouse://HOST/DATABASE",
+        ),
         (["--store", "sqlite:////nowhere/at/all.db"], "unable to open database file"),
         (["--fault", "explode"], "fault: 'explode' is not"),
         (["--latency", "soon"], "latency: 'soon' is not a time"),

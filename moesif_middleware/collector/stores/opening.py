@@ -17,6 +17,9 @@ def open_store(url: str) -> Store:
     if parts.scheme == "clickhouse":
         return ClickHouseStore(parse_address(url))
     path = unquote(parts.path[1:])
-    if parts.scheme != "sqlite" or parts.netloc or not path:
-        raise ConfigurationError("store", "is neither sqlite:///PATH nor clickhouse://HOST/DATABASE")
+    if parts.scheme != "sqlite":
+        known = "write sqlite:///PATH or clickhouse://HOST/DATABASE"
+        raise ConfigurationError("store", f"{parts.scheme!r} is not the scheme of a store: {known}")
+    if parts.netloc or not path:
+        raise ConfigurationError("store", f"{url!r} is not sqlite:///PATH")
     return SQLiteStore(path)
