@@ -42,6 +42,8 @@ class CollectorServer(uvicorn.Server):
 
 def listen(host: str, port: int) -> socket.socket:
     """Return a listening socket; port 0 is a free one. Raises ConfigurationError."""
+    if not 0 <= port <= 65_535:
+        raise ConfigurationError("port", f"must be from 0 to 65535, not {port}")
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listener = socket.create_server((host, port), family=family, backlog=2048)

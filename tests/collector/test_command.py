@@ -17,6 +17,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
+from moesif_middleware import __version__
 from moesif_middleware.cli import main
 
 from .conftest import APP, event
@@ -157,6 +158,7 @@ def test_options_are_used(tmp_path: Path) -> None:
         (["--latency", "soon"], "latency: 'soon' is not a time"),
         (["--management-key", "=read:events"], "management-key: must not be empty"),
         (["--host", "256.1.1.1", "--token", "x" * 16], "port: cannot listen on 256.1.1.1"),
+        (["--port", "99999"], "port: must be from 0 to 65535, not 99999"),
     ],
 )
 def test_options_that_cannot_work_end_with_one_sentence(
@@ -169,3 +171,11 @@ def test_options_that_cannot_work_end_with_one_sentence(
     assert captured.err.startswith("moesif-middleware collector: ")
     assert sentence in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """Reports of faults begin with it."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"moesif-middleware {__version__}\n"
