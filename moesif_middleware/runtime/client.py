@@ -549,8 +549,9 @@ class Moesif:
         """Return the ledger: captured = delivered + queued + spooled + sampled_out + skipped + dropped by reason.
 
         ``updates`` is the same of users, companies, subscriptions and actions; ``errors`` counts contained failures by
-        place; ``collector`` says how the collector is; ``spool`` counts events that this process took over from another
-        one, and that another one took over from it, through a shared spool.
+        place; ``collector`` says how the collector is, and why config and rules are old if they are; ``spool`` counts
+        events that this process took over from another one, and that another one took over from it, through a shared
+        spool.
         """
         health, feed = self.worker.health, self.feed
         return {
@@ -561,6 +562,7 @@ class Moesif:
                 "healthy": not health.ill,
                 "reason": health.reason,
                 "config_fetches": feed.fetches if feed is not None else 0,
+                "config_failure": feed.failure if feed is not None else "",
                 "config_problems": len(self.snapshot.problems),
                 "queued_bytes": self.worker.queue.bytes,
             },

@@ -75,7 +75,8 @@ class Feed:
         self._asked = False
         self._next = 0.0
         self._last = -LEAST_INTERVAL
-        self._failing = ""
+        self.failure = ""
+        """Why the last round failed, empty when it did not."""
         self.fetches = 0
         """Rounds so far, failed ones too."""
 
@@ -159,11 +160,11 @@ class Feed:
                 _log.exception("%s cannot be used; the last good one stays", document.path)
                 failure = document.path
         self.fetches += 1
-        if failure and not self._failing:
+        if failure and not self.failure:
             _log.warning("config and rules cannot be refreshed, the last good ones stay: %s", failure)
-        elif self._failing and not failure:
+        elif self.failure and not failure:
             _log.warning("config and rules are refreshed again")
-        self._failing = failure
+        self.failure = failure
         return not failure
 
     def _fetch(self, name: str, document: _Document) -> None:

@@ -89,8 +89,10 @@ def test_a_failure_keeps_the_last_good_copy(server: FaultServer, reply: Reply) -
     feed._documents["config"].etag = None
     assert not feed.refresh()
     assert rate(feed) == 25
+    assert feed.failure.startswith("/v1/config")
     server.config = good
     assert feed.refresh()
+    assert feed.failure == ""
     feed._transport.close()
 
 

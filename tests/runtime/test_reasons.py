@@ -127,3 +127,18 @@ def test_what_is_still_queued_at_the_end_is_a_warning(
     with caplog.at_level(logging.WARNING, logger="moesif_middleware"):
         moesif.report()
     assert caplog.messages == ["moesif-middleware ends: 2 captured, 0 delivered, 0 spooled, 2 queued"]
+
+
+def test_stats_say_why_config_and_rules_are_old(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """Events may arrive while the sampling rates do not."""
+    server.config = lambda request: Reply(404, body=b"")
+    moesif = make()
+    submit(moesif, 1)
+    moesif.start()
+    end = time.monotonic() + 20
+    while not (found := moesif.stats()["collector"])["config_failure"] and time.monotonic() < end:
+        time.sleep(0.01)
+    words = "HTTP 404: base_uri leads to a server that has no Collector API there; correct it"
+    assert found["config_failure"] == f"/v1/config: {words}"
+    assert moesif.flush(10)
+    assert moesif.stats()["collector"]["reason"] == ""
