@@ -13,7 +13,7 @@ from .. import checks
 from ..checks import Check, Fields, Unfit, list_of
 from ..context import CollectorContext
 from ..criteria import ENTITY_OF, criteria_of
-from ..documents import Collection, Document
+from ..documents import Collection, Document, present
 from ..operations import APP_ID, OBJECT, Operation, Query
 from ..refusals import JSONAnswer
 
@@ -61,7 +61,7 @@ def _written(cohort: Document) -> Document:
             raise Unfit("must be a search, an object or JSON text", "criteria") from None
     if (criteria := cohort.get("criteria")) is not None:
         checks.at("criteria", checks.any_object, criteria)
-    criteria_of({"cohort_type": "user", **cohort}, int(time.time() * 1000))
+    criteria_of({"cohort_type": "user", **present(cohort)}, int(time.time() * 1000))
     return cohort
 
 

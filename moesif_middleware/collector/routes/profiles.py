@@ -17,7 +17,7 @@ from starlette.responses import Response
 from .. import checks
 from ..checks import Fields, list_of
 from ..context import CollectorContext
-from ..documents import Document, organisation, posted
+from ..documents import Document, organisation, posted, present
 from ..operations import APP_ID, FLAG, OBJECT, TEXT, Operation, Query
 from ..parameters import flag
 from ..refusals import JSONAnswer, Refusal
@@ -106,7 +106,7 @@ class Profiles:
             return profile(key, document)
         # What the Collector API stored may lack what the answer's schema requires.
         stamps = {"app_id": app, "org_id": organisation(request)}
-        return {"status": "active", "type": "subscription", **document, **stamps}
+        return {"status": "active", "type": "subscription", **present(document), **stamps}
 
     def _missing(self, key: str) -> Refusal:
         return Refusal(404, f"there is no {self.noun} {key[:100]!r}")
