@@ -1,0 +1,82 @@
+"""Compares a suite's run with the middleware to its bare run, and writes the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+HEAD = (
+    "| suite | version | tests | passed bare | passed with | newly failing | events captured |\n"
+    "|---|---|---:|---:|---:|---|---:|"
+)
+
+
+def passed(outcomes: Mapping[str, str]) -> set[str]:
+    """Return the tests that passed."""
+    return {test for test, outcome in outcomes.items() if outcome == "passed"}
+
+
+def newly_failing(bare: Mapping[str, str], wrapped: Mapping[str, str]) -> list[str]:
+    """Return the tests that pass bare and do not pass with the middleware; one that did not run did not pass."""
+    return sorted(passed(bare) - passed(wrapped))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What the two runs of one suite came to."""
+
+    suite: str
+    version: str
+    tests: int
+    passed_bare: int
+    passed_with: int
+    newly_failing: tuple[str, ...]
+    excepted: tuple[str, ...]
+    """Newly failing ones that the suite's table explains."""
+    captured: Mapping[str, Any]
+    """The probe's counts: ``events``, the ledger, and ``errors`` that the middleware contained."""
+
+    @classmethod
+    def of(
+        cls,
+        suite: str,
+        version: str,
+        *,
+        bare: Mapping[str, str],
+        wrapped: Mapping[str, str],
+        captured: Mapping[str, Any],
+        exceptions: Mapping[str, str],
+    ) -> Comparison:
+        """Compare two maps of test to outcome."""
+        failing = newly_failing(bare, wrapped)
+        return cls(
+            suite=suite,
+            version=version,
+            tests=len(bare),
+            passed_bare=len(passed(bare)),
+            passed_with=len(passed(wrapped)),
+            newly_failing=tuple(test for test in failing if test not in exceptions),
+            excepted=tuple(test for test in failing if test in exceptions),
+            captured=captured,
+        )
+
+    def problems(self) -> list[str]:
+        """Return what stands against this suite, in words; nothing when all is well."""
+        found = [f"{self.suite}: newly failing: {test}" for test in self.newly_failing]
+        if not self.captured.get("events"):
+            found.append(f"{self.suite}: no event was captured, so that nothing was tested")
+        if not self.passed_bare:
+            found.append(f"{self.suite}: no test passes without the middleware")
+        for kind in ("dropped", "errors"):
+            found += (f"{self.suite}: {kind}: {name}: {count}" for name, count in self.captured.get(kind, {}).items())
+        return found
+
+    def row(self) -> str:
+        """Return the table's row."""
+        failing = "<br>".join((*self.newly_failing, *(f"{test} (explained)" for test in self.excepted))) or "none"
+        cells = (
+            self.suite, self.version, self.tests, self.passed_bare, self.passed_with, failing,
+            self.captured.get("events", 0),
+        )  # fmt: skip
+        return f"| {' | '.join(map(str, cells))} |"
