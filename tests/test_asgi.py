@@ -214,6 +214,14 @@ async def test_headers_may_be_a_one_shot_iterator_or_absent(recorder: Recorder) 
     assert recorder.events[0]["response"]["headers"]["x-one"] == "1"
 
 
+@pytest.mark.parametrize("query", [b"a=1", "a=1"])
+async def test_the_query_may_be_text_as_django_reads_it(recorder: Recorder, query: bytes | str) -> None:
+    """An event is built of what Django's own tests put into a scope."""
+    await drive(MoesifMiddleware(answers([b"{}"]), recorder.moesif), [{"type": "http.request"}], query_string=query)
+    (event,) = recorder.events
+    assert event["request"]["uri"].endswith("/things?a=1")
+
+
 async def test_unknown_messages_are_forwarded_as_the_same_objects(recorder: Recorder) -> None:
     """Trailers, early hints, push: none of our business."""
     strange = {"type": "http.response.early_hint", "links": [b"x"]}

@@ -17,8 +17,8 @@ COUNTS = {"events": 3, "captured": 3, "delivered": 3, "dropped": {}, "errors": {
 
 def compared(**changes: Any) -> Comparison:
     """Return a comparison of one test that passes on both sides, with changes."""
-    given: dict[str, Any] = {"bare": {"a": "passed"}, "wrapped": {"a": "passed"}, "captured": COUNTS, "exceptions": {}}
-    return Comparison.of("suite", "1.0", **(given | changes))
+    same = {"bare": {"a": "passed"}, "wrapped": {"a": "passed"}}
+    return Comparison.of("suite", "1.0", **({**same, "captured": COUNTS, "again": {}, "control": {}} | changes))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,10 @@ def test_a_test_fails_newly_when_it_passed_bare_and_does_not_pass_now(
     [
         ({}, None),
         ({"wrapped": {"a": "failed"}}, "suite: newly failing: a"),
-        ({"wrapped": {"a": "failed"}, "exceptions": {"a": "it looks at the class"}}, None),
+        ({"wrapped": {"a": "failed"}, "again": {"a": "failed"}}, "suite: newly failing: a"),
+        ({"wrapped": {"a": "failed"}, "again": {"a": "passed"}}, None),
+        ({"wrapped": {"a": "failed"}, "control": {"a": "failed"}}, None),
+        ({"wrapped": {"a": "failed"}, "control": {"a": "passed"}}, "suite: newly failing: a"),
         ({"bare": {}}, "suite: no test passes without the middleware"),
         ({"captured": COUNTS | {"events": 0}}, "suite: no event was captured, so that nothing was tested"),
         ({"captured": {}}, "suite: no event was captured, so that nothing was tested"),
@@ -63,6 +66,14 @@ def test_the_row_fits_the_tables_head() -> None:
     row = compared(wrapped={"a": "failed"}, bare={"a": "passed", "b": "skipped"}).row()
     assert row == "| suite | 1.0 | 2 | 1 | 0 | a | 3 |"
     assert all(line.count("|") == row.count("|") for line in HEAD.splitlines())
+
+
+def test_the_row_names_what_passed_at_the_second_try_only_and_what_is_explained() -> None:
+    """Neither is passed over in silence."""
+    row = compared(
+        bare={"a": "passed", "b": "passed"}, wrapped={}, again={"a": "passed"}, control={"b": "failed"}
+    ).row()
+    assert row == "| suite | 1.0 | 2 | 2 | 1 | a (at the first try)<br>b (explained) | 3 |"
 
 
 def test_the_worst_of_a_tests_phases_counts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from .comparison import HEAD, Comparison
+from .comparison import HEAD, Comparison, newly_failing
 from .suites import SUITES, Suite
 from .workplace import Workplace
 
@@ -29,9 +29,11 @@ def compare(suite: Suite, work: Path) -> Comparison:
     place = Workplace(work, suite)
     place.prepare()
     bare = place.bare()
-    wrapped, captured = place.wrapped(bare)
+    wrapped, captured = place.wrapped()
+    again = place.again(tuple(newly_failing(bare, wrapped)))
+    control = place.control(tuple(test for test in again if test in suite.exceptions))
     return Comparison.of(
-        suite.name, suite.version, bare=bare, wrapped=wrapped, captured=captured, exceptions=suite.exceptions
+        suite.name, suite.version, bare=bare, wrapped=wrapped, captured=captured, again=again, control=control
     )
 
 
@@ -46,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     with ThreadPoolExecutor(options.jobs) as pool:
         found = list(pool.map(lambda suite: compare(suite, work), options.suites or SUITES.values()))
     print(HEAD, *(comparison.row() for comparison in found), sep="\n")
+    explained = {test: reason for suite in SUITES.values() for test, reason in suite.exceptions.items()}
+    print(*(f"{test}: {explained[test]}" for comparison in found for test in comparison.excepted), sep="\n")
     problems = [problem for comparison in found for problem in comparison.problems()]
     print(*problems, sep="\n", file=sys.stderr)
     return 1 if problems else 0

@@ -32,8 +32,10 @@ class Comparison:
     passed_bare: int
     passed_with: int
     newly_failing: tuple[str, ...]
+    second_try: tuple[str, ...]
+    """Tests that failed, and passed when they were run by themselves, with the middleware as well."""
     excepted: tuple[str, ...]
-    """Newly failing ones that the suite's table explains."""
+    """Newly failing ones that the suite's table explains, and that the control run proves to fail with anything."""
     captured: Mapping[str, Any]
     """The probe's counts: ``events``, the ledger, and ``errors`` that the middleware contained."""
 
@@ -46,18 +48,22 @@ class Comparison:
         bare: Mapping[str, str],
         wrapped: Mapping[str, str],
         captured: Mapping[str, Any],
-        exceptions: Mapping[str, str],
+        again: Mapping[str, str],
+        control: Mapping[str, str],
     ) -> Comparison:
-        """Compare two maps of test to outcome."""
+        """Compare maps of test to outcome; ``again`` and ``control`` have those of the tests that were run again."""
         failing = newly_failing(bare, wrapped)
+        second_try = tuple(test for test in failing if again.get(test) == "passed")
+        excepted = tuple(test for test in failing if control.get(test) == "failed")
         return cls(
             suite=suite,
             version=version,
             tests=len(bare),
             passed_bare=len(passed(bare)),
-            passed_with=len(passed(wrapped)),
-            newly_failing=tuple(test for test in failing if test not in exceptions),
-            excepted=tuple(test for test in failing if test in exceptions),
+            passed_with=len(passed(wrapped)) + len(second_try),
+            newly_failing=tuple(test for test in failing if test not in {*second_try, *excepted}),
+            second_try=second_try,
+            excepted=excepted,
             captured=captured,
         )
 
@@ -74,9 +80,13 @@ class Comparison:
 
     def row(self) -> str:
         """Return the table's row."""
-        failing = "<br>".join((*self.newly_failing, *(f"{test} (explained)" for test in self.excepted))) or "none"
+        failing = [
+            *self.newly_failing,
+            *(f"{test} (at the first try)" for test in self.second_try),
+            *(f"{test} (explained)" for test in self.excepted),
+        ]
         cells = (
-            self.suite, self.version, self.tests, self.passed_bare, self.passed_with, failing,
+            self.suite, self.version, self.tests, self.passed_bare, self.passed_with, "<br>".join(failing) or "none",
             self.captured.get("events", 0),
         )  # fmt: skip
         return f"| {' | '.join(map(str, cells))} |"

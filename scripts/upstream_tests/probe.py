@@ -25,6 +25,10 @@ CHILDREN = "UPSTREAM_CHILDREN"
 EVENTS = "UPSTREAM_EVENTS"
 """The environment's name for the file that the counts go to."""
 
+CONTROL = "UPSTREAM_CONTROL"
+"""Set when what does nothing is to stand in the middleware's place: to prove what a test really objects to."""
+DJANGO_MIDDLEWARE = ("moesif_middleware.django.MoesifMiddleware", "upstream_django_runner.nothing")
+
 sink = MemorySink()
 # The header is the one thing that is meant to be seen from outside, and the suites compare whole headers.
 moesif = Moesif(
@@ -63,6 +67,26 @@ def count() -> None:
     Path(os.environ[EVENTS]).write_text(json.dumps(found))
 
 
+def _asgi(app: Any) -> Any:
+    """Return the application with the middleware around it, or with what does nothing in its place."""
+    from moesif_middleware.asgi import MoesifMiddleware
+
+    async def nothing(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    return nothing if CONTROL in os.environ else MoesifMiddleware(app, moesif)
+
+
+def _wsgi(app: Any) -> Any:
+    """Return the application with the middleware around it, or with what does nothing in its place."""
+    from moesif_middleware.wsgi import MoesifMiddleware
+
+    def nothing(environ: Any, start_response: Any) -> Any:
+        return app(environ, start_response)
+
+    return nothing if CONTROL in os.environ else MoesifMiddleware(app, moesif)
+
+
 def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     """Put what ``make`` makes of an attribute in its place, under the same name and signature."""
     original = getattr(owner, name)
@@ -70,86 +94,75 @@ def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
 
 
 def _around_asgi(original: Any) -> Any:
-    from moesif_middleware.asgi import MoesifMiddleware
-
     async def call(self: Any, scope: Any, receive: Any, send: Any) -> None:
-        await MoesifMiddleware(functools.partial(original, self), moesif)(scope, receive, send)
+        await _asgi(functools.partial(original, self))(scope, receive, send)
 
     return call
 
 
 def _around_wsgi(original: Any) -> Any:
-    from moesif_middleware.wsgi import MoesifMiddleware
-
-    def call(self: Any, environ: Any, start_response: Any) -> Iterable[bytes]:
-        return MoesifMiddleware(functools.partial(original, self), moesif)(environ, start_response)
+    def call(self: Any, environ: Any, start_response: Any) -> Any:
+        return _wsgi(functools.partial(original, self))(environ, start_response)
 
     return call
 
 
-def _starlette() -> None:
-    from moesif_middleware.asgi import MoesifMiddleware
+def _afterwards(change: Callable[[Any], None]) -> Callable[[Any], Any]:
+    """Return what makes an ``__init__`` change each new object at the end."""
 
-    testclient, applications, routing = _modules("starlette", "testclient", "applications", "routing")
-
-    def with_wrapped_transport(original: Any) -> Any:
+    def make(original: Any) -> Any:
         def init(self: Any, *args: Any, **options: Any) -> None:
             original(self, *args, **options)
-            self._transport.app = MoesifMiddleware(self._transport.app, moesif)
+            change(self)
 
         return init
 
-    _replace(testclient.TestClient, "__init__", with_wrapped_transport)
+    return make
+
+
+def _wrap_app_of(owner: Any) -> None:
+    owner.app = _asgi(owner.app)
+
+
+def _starlette() -> None:
+    testclient, applications, routing = _modules("starlette", "testclient", "applications", "routing")
+    # Its transport, and not the client itself, since tests look at client.app.
+    _replace(testclient.TestClient, "__init__", _afterwards(lambda client: _wrap_app_of(client._transport)))  # noqa: SLF001
     # For tests that call the application themselves, and for its lifespan.
     _replace(applications.Starlette, "__call__", _around_asgi)
     _replace(routing.Router, "__call__", _around_asgi)
 
 
 def _transport(client: str) -> None:
-    from moesif_middleware.asgi import MoesifMiddleware
-
-    def around_app(original: Any) -> Any:
-        def init(self: Any, *args: Any, **options: Any) -> None:
-            original(self, *args, **options)
-            self.app = MoesifMiddleware(self.app, moesif)
-
-        return init
-
-    _replace(importlib.import_module(client).ASGITransport, "__init__", around_app)
+    _replace(importlib.import_module(client).ASGITransport, "__init__", _afterwards(_wrap_app_of))
 
 
 def _flask() -> None:
     from moesif_middleware.flask import init_app
 
-    def with_middleware(original: Any) -> Any:
-        def init(self: Any, *args: Any, **options: Any) -> None:
-            original(self, *args, **options)
-            init_app(self, moesif)
+    def install(app: Any) -> None:
+        if CONTROL in os.environ:
+            app.wsgi_app = _wsgi(app.wsgi_app)
+        else:
+            init_app(app, moesif)
 
-        return init
-
-    _replace(importlib.import_module("flask").Flask, "__init__", with_middleware)
+    _replace(importlib.import_module("flask").Flask, "__init__", _afterwards(install))
 
 
 def _werkzeug() -> None:
-    from moesif_middleware.wsgi import MoesifMiddleware
-
     test, serving = _modules("werkzeug", "test", "serving")
 
     def around_first(original: Any) -> Any:
         def run_wsgi_app(app: Any, *args: Any, **options: Any) -> Any:
-            return original(MoesifMiddleware(app, moesif), *args, **options)
+            return original(_wsgi(app), *args, **options)
 
         return run_wsgi_app
 
-    def around_served(original: Any) -> Any:
-        def init(self: Any, host: str, port: int, app: Any, *args: Any, **options: Any) -> None:
-            original(self, host, port, MoesifMiddleware(app, moesif), *args, **options)
-
-        return init
+    def wrap_served(server: Any) -> None:
+        server.app = _wsgi(server.app)
 
     _replace(test, "run_wsgi_app", around_first)
-    _replace(serving.BaseWSGIServer, "__init__", around_served)
+    _replace(serving.BaseWSGIServer, "__init__", _afterwards(wrap_served))
 
 
 def _falcon() -> None:
@@ -169,7 +182,7 @@ class _FirstInLine:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._settings, name)
-        return ["moesif_middleware.django.MoesifMiddleware", *value] if name == "MIDDLEWARE" else value
+        return [DJANGO_MIDDLEWARE[CONTROL in os.environ], *value] if name == "MIDDLEWARE" else value
 
 
 def _django() -> None:

@@ -51,32 +51,40 @@ class Workplace:
     def bare(self) -> dict[str, str]:
         """Return the outcomes without the middleware, from the one run that was made in this environment."""
         made_of, results = self.home / "bare-made-of.json", self.home / "bare.json"
-        wanted = json.dumps([self.suite.arguments, self._requirements()])
+        wanted = json.dumps([self.suite.command, self.suite.parts, self._requirements()])
         if not results.exists() or not made_of.exists() or made_of.read_text() != wanted:
-            self.run("bare", self.suite.arguments, {})
+            self.run("bare", self.suite.parts, {})
             made_of.write_text(wanted)
         return _read(results)
 
-    def wrapped(self, bare: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return the outcomes with the middleware, and the probe's counts.
+    def wrapped(self) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return the outcomes with the middleware, and the probe's counts."""
+        outcomes = self._wrapped_run("with", self.suite.parts, {})
+        return outcomes, _read(self.home / "with-events.json")
 
-        What failed is run once more by itself, since a test that fails by chance also fails with the middleware.
-        """
-        outcomes = self.run("with", self._with_probe(self.suite.arguments), self._probe("with"))
-        counts = _read(self.home / "with-events.json")
-        again = [test for test in bare if bare[test] == "passed" != outcomes.get(test)]
-        if again:
-            outcomes |= self.run("again", self._with_probe(self.suite.only(again)), self._probe("again"))
-        return outcomes, counts
+    def again(self, tests: tuple[str, ...]) -> dict[str, str]:
+        """Return the outcomes of these tests by themselves, with the middleware: some fail now and then."""
+        return self._wrapped_run("again", tests, {}) if tests else {}
 
-    def run(self, name: str, arguments: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, str]:
-        """Run Python with these arguments and return the outcomes. Output goes to ``name``.log."""
+    def control(self, tests: tuple[str, ...]) -> dict[str, str]:
+        """Return the outcomes of these tests with something that does nothing in the middleware's place."""
+        return self._wrapped_run("control", tests, {"UPSTREAM_CONTROL": "1"}) if tests else {}
+
+    def _wrapped_run(self, name: str, tests: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, str]:
+        events = self.home / f"{name}-events.json"
+        events.unlink(missing_ok=True)
+        probe = {"UPSTREAM_WRAPS": ",".join(self.suite.wraps), "UPSTREAM_EVENTS": str(events)}
+        plugin = ("-p", "upstream_probe") if self.suite.is_pytest else ()
+        return self.run(name, (*plugin, *tests), {**environment, **probe})
+
+    def run(self, name: str, tests: tuple[str, ...], environment: Mapping[str, str]) -> dict[str, str]:
+        """Run these tests and return the outcomes. Output goes to ``name``.log."""
         results = self.home / f"{name}.json"
         results.unlink(missing_ok=True)
         with self._log(name) as log:
             # The outcomes say which tests failed; the exit status is about tests that fail without the middleware too.
             subprocess.run(
-                [self.python, *arguments],
+                [self.python, *self.suite.command, *tests],
                 cwd=self.source / self.suite.directory,
                 env={**self._environment(), **environment, "UPSTREAM_RESULTS": str(results)},
                 stdout=log,
@@ -86,17 +94,6 @@ class Workplace:
                 check=False,
             )
         return _read(results)
-
-    def _with_probe(self, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        if not self.suite.is_pytest:
-            return arguments
-        at = arguments.index("pytest") + 1
-        return (*arguments[:at], "-p", "upstream_probe", *arguments[at:])
-
-    def _probe(self, name: str) -> dict[str, str]:
-        events = self.home / f"{name}-events.json"
-        events.unlink(missing_ok=True)
-        return {"UPSTREAM_WRAPS": ",".join(self.suite.wraps), "UPSTREAM_EVENTS": str(events)}
 
     def _environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "MOESIF", "UPSTREAM"))}
@@ -117,7 +114,7 @@ class Workplace:
 
     def _requirements(self) -> tuple[str, ...]:
         ours = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-        return (f"{self.source}{self.suite.extras}", *self.suite.requires, *ours)
+        return (f"{self.source}{self.suite.extras}", *self.suite.requires.split(), *ours)
 
     def _install(self) -> None:
         subprocess.run([sys.executable, "-m", "venv", "--clear", self.home / "environment"], check=True)
