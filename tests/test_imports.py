@@ -71,6 +71,7 @@ ALLOWED = {
     "wsgi": {"runtime", "sansio", "settings", "errors"},
     "flask": {"runtime", "sansio", "settings", "errors", "wsgi"},
     "django": {"runtime", "sansio", "settings", "errors"},
+    "metrics": {"runtime", "errors"},
     "compat": {"runtime", "outgoing", "asgi", "wsgi", "django"},
 }
 
