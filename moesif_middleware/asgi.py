@@ -16,6 +16,7 @@ from starlette.requests import Request
 from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import current
+from .runtime.lifespan import Lifespan
 from .sansio.exchange import BodyBuffer, Exchange, ScopeHead
 from .sansio.governance import ALLOW, Allow, Block
 from .sansio.route import Templates
@@ -66,7 +67,7 @@ class MoesifMiddleware:
             else:
                 await self._serve(scope, receive, send, current.get() if seen else None)
         elif scope["type"] == "lifespan":
-            await self.app(scope, receive, self._at_lifespan(send))
+            await Lifespan(moesif, receive, send).serve(self.app, scope)
         else:
             await self.app(scope, receive, send)
 
@@ -92,20 +93,6 @@ class MoesifMiddleware:
         finally:
             current.reset(token)
             await call.finish()
-
-    def _at_lifespan(self, send: Send) -> Send:
-        """Return a send that starts the feed with the application, and flushes before its end is announced."""
-        moesif = self.moesif
-
-        async def forward(message: Message) -> None:
-            if message["type"] == "lifespan.startup.complete":
-                moesif.start()
-            elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
-                # uvicorn ends itself with the signal that it got, so that nothing at all runs after this.
-                await moesif.apark()
-            await send(message)
-
-        return forward
 
 
 class _Call:

@@ -12,13 +12,13 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.apps import AppConfig
 from django.conf import settings as django_settings
-from django.core import checks
+from django.core import asgi, checks
 from django.core.signals import got_request_exception, setting_changed
 from django.http import FileResponse, HttpResponse
 from django.utils.functional import LazyObject, empty
@@ -27,6 +27,7 @@ from .errors import ConfigurationError
 from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import current, note_exception
+from .runtime.lifespan import Lifespan
 from .runtime.streams import AsyncChunks, Chunks, Input
 from .sansio.exchange import EnvironHead, Exchange, ScopeHead
 from .sansio.governance import ALLOW, Block
@@ -48,6 +49,22 @@ _handles_lock = threading.Lock()
 def moesif() -> Moesif:
     """Return the handle that ``settings.MOESIF_MIDDLEWARE`` asks for: for update_user(), flush() and stats()."""
     return MoesifMiddleware.handle()
+
+
+def get_asgi_application() -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """Return Django's ASGI application with a lifespan, which Django's own has not: it delivers before the server ends.
+
+    In the place of ``django.core.asgi.get_asgi_application``.
+    """
+    application = asgi.get_asgi_application()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan" and (handle := moesif()).enabled:
+            await Lifespan(handle, receive, send).serve(application, scope)
+        else:
+            await application(scope, receive, send)
+
+    return app
 
 
 class MoesifMiddleware:

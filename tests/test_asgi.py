@@ -198,6 +198,34 @@ async def test_the_lifespan_starts_the_feed_and_flushes_before_the_end(recorder:
     assert order == ["lifespan.startup.complete 0", "lifespan.shutdown.complete 1"]
 
 
+async def test_an_application_without_a_lifespan_has_one_in_its_place(recorder: Recorder) -> None:
+    """As Django: or the last events would go down with a server that ends itself with the signal that it got."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise ValueError("only http here")
+        await answers([])(scope, receive, send)
+
+    watched = MoesifMiddleware(app, recorder.moesif)
+    await drive(watched, BODY)
+    incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    assert [message["type"] for message in await drive(watched, incoming, type="lifespan")] == [
+        "lifespan.startup.complete", "lifespan.shutdown.complete",
+    ]  # fmt: skip
+    assert recorder.moesif.stats()["delivered"] == 1
+
+
+async def test_an_application_that_fails_at_its_start_fails(recorder: Recorder) -> None:
+    """It has a lifespan, and what is wrong is for the server to know."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        raise ValueError("no database")
+
+    with pytest.raises(ValueError, match="no database"):
+        await drive(MoesifMiddleware(app, recorder.moesif), [{"type": "lifespan.startup"}], type="lifespan")
+
+
 async def test_headers_may_be_a_one_shot_iterator_or_absent(recorder: Recorder) -> None:
     """Read once; the application gets what was read."""
     got: list[Any] = []

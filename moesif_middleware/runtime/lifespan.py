@@ -1,0 +1,54 @@
+"""The lifespan of an ASGI application, looked at; or one in its place for an application that has none, as Django's.
+
+(ASGI specification, "Lifespan Protocol".) Some servers end themselves with the signal that they got, so that the end of
+the lifespan is the last moment at which anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from .client import Moesif
+
+Message = MutableMapping[str, Any]
+
+
+class Lifespan:
+    """Starts the feed with the application, and flushes before the server is told of its end."""
+
+    def __init__(
+        self, moesif: Moesif, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        self._moesif, self._receive, self._send = moesif, receive, send
+        self._begun = False
+
+    async def serve(self, app: Callable[..., Awaitable[None]], scope: MutableMapping[str, Any]) -> None:
+        """Serve the application's lifespan."""
+        try:
+            await app(scope, self.receive, self.send)
+        except Exception:
+            if self._begun:
+                raise
+            # It refuses the scope, which to the specification means that it has no lifespan: no error.
+            await self._stand_in()
+
+    async def receive(self) -> Message:
+        """Hand the server's next message on."""
+        self._begun = True
+        return await self._receive()
+
+    async def send(self, message: Message) -> None:
+        """Hand the application's message on, once what belongs to that moment is done."""
+        self._begun = True
+        if message["type"] == "lifespan.startup.complete":
+            self._moesif.start()
+        elif message["type"] in {"lifespan.shutdown.complete", "lifespan.shutdown.failed"}:
+            await self._moesif.apark()
+        await self._send(message)
+
+    async def _stand_in(self) -> None:
+        await self._receive()
+        await self.send({"type": "lifespan.startup.complete"})
+        await self._receive()
+        await self.send({"type": "lifespan.shutdown.complete"})
