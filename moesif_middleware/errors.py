@@ -5,6 +5,7 @@ MoesifError
  ├── InvalidModel          a model cannot be sent as it is; names the field
  ├── InvalidPayload        an answer that cannot be read as config or rules; the last good one stays in force
  ├── TransportError        no complete answer: connect, read, time-out, deadline
+ ├── SpoolError            the spool could not do it now; what was to go there stays in memory
  └── APIError              an answer that is not a success; has status, request id and body
       ├── AuthenticationError   401: wrong application id or management key, or a missing scope
       ├── PaymentRequired       402: the subscription is not active
@@ -52,6 +53,10 @@ class TransportError(MoesifError):
 
     sent: int = 0
     unsent: Sequence[dict[str, Any]] = ()
+
+
+class SpoolError(MoesifError):
+    """The spool could not do it now; what was to go there stays in memory."""
 
 
 class APIError(MoesifError):

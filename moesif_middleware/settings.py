@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Any, Self, cast
 from urllib.parse import urlsplit
@@ -193,9 +192,16 @@ class Nested:
         return self.kind(**value)
 
 
+def near_misses(word: str, words: Iterable[str], cutoff: float) -> list[str]:
+    """Return the one of the words that is most like this one, if one is at least ``cutoff`` (0 to 1) like it."""
+    from difflib import get_close_matches  # late, since it is for mistakes only
+
+    return get_close_matches(word, list(words), n=1, cutoff=cutoff)
+
+
 def unknown_key(key: str, names: Iterable[str]) -> ConfigurationError:
     """Return the error for a key that is none of ``names``, with the near miss when there is one."""
-    near = get_close_matches(key.lower().rpartition(".")[2], list(names), n=1, cutoff=0.6)
+    near = near_misses(key.lower().rpartition(".")[2], names, 0.6)
     hint = (
         f"did you mean {near[0].upper() if key.isupper() else near[0]}?" if near else "see moesif_middleware.Settings"
     )
@@ -388,7 +394,6 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if name in SETTING_NAMES and name not in {"hooks", "masking"}:
             found[name] = value
         # Other programs may have variables with this prefix, so only what is nearly one of ours is taken for a slip.
-        elif get_close_matches(name, SETTING_NAMES, n=1, cutoff=0.85):
-            near = get_close_matches(name, SETTING_NAMES, n=1, cutoff=0.85)[0]
-            raise ConfigurationError(key, f"is not a setting; did you mean {ENVIRONMENT_PREFIX}{near.upper()}?")
+        elif near := near_misses(name, SETTING_NAMES, 0.85):
+            raise ConfigurationError(key, f"is not a setting; did you mean {ENVIRONMENT_PREFIX}{near[0].upper()}?")
     return found

@@ -18,12 +18,12 @@ from typing import IO, Any
 
 import orjson
 
-from ..errors import ConfigurationError, InvalidModel
+from ..errors import ConfigurationError, InvalidModel, SpoolError
 from ..models import Event
 from ..runtime.ledger import Ledger
 from ..runtime.queue import VITAL, Entry
 from ..runtime.sinks import CollectorSink
-from ..runtime.spool import Spool, SpoolError
+from ..runtime.spool import Spool
 from ..runtime.worker import Worker
 from ..sansio import events as wire
 from ..sansio.masking import Masker, compile_masking

@@ -26,7 +26,6 @@ from ..models import Action, Company, Event, Subscription, User
 from ..sansio import events as wire
 from ..sansio.conditions import Subject
 from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead
-from ..sansio.explain import Explanation, explain
 from ..sansio.governance import ALLOW, Allow, Block, Snapshot, sendable
 from ..sansio.identity import client_address, company_from, user_from_authorization
 from ..sansio.masking import Masker, compile_masking
@@ -42,6 +41,7 @@ from .worker import SampledOut, Worker
 
 if TYPE_CHECKING:
     from ..outgoing import Capture
+    from ..sansio.explain import Explanation
 
 _log = logging.getLogger(__name__)
 
@@ -400,6 +400,8 @@ class Moesif:
         exchange.user_id, exchange.company_id = user_id or exchange.user_id, company_id or exchange.company_id
         self.identify_defaults(exchange)
         subject = self.subject(exchange, with_body=False)
+        from ..sansio.explain import explain  # late, since nothing else needs it
+
         return explain(self.snapshot, subject, exchange.user_id, exchange.company_id)
 
     def update_user(self, user: User | Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from ..sansio.governance import EMPTY, Snapshot, compile_config, compile_rules
 from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer, own_words, refusal
 from ..settings import Settings
 from .bell import Bell
-from .transport import Transport
+from .late import LateTransport
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Feed:
         self._reset()
 
     def _reset(self) -> None:
-        self._transport = Transport(self._settings)
+        self._transport = LateTransport(self._settings)
         self._documents = {
             "config": _Document("/v1/config", CONFIG_TAG_HEADER.lower()),
             "rules": _Document("/v1/rules", RULES_TAG_HEADER.lower()),

@@ -6,7 +6,6 @@ awaited (WSGI), ``arun`` where it can (ASGI).
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from dataclasses import dataclass, field
@@ -136,6 +135,7 @@ async def arun(steps: Steps) -> None:
 
 def resolve(awaitable: Awaitable[Any]) -> Any:
     """Return what an awaitable gives, on an event loop made for it. Raises RuntimeError inside a running one."""
+    import asyncio  # late, since a WSGI application may need it nowhere
 
     async def wait() -> Any:
         return await awaitable

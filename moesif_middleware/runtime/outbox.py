@@ -8,13 +8,17 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from ..errors import SpoolError
 from ..sansio.batches import Batch
 from ..sansio.protocol import PATHS
 from ..settings import Settings
 from .ledger import Ledger
 from .queue import BoundedQueue
-from .spool import Gone, Spool, SpoolError
+
+if TYPE_CHECKING:
+    from .spool import Gone, Spool
 
 LOOK_SECONDS = 5.0
 """How often the spool is looked at for what other processes have left there."""

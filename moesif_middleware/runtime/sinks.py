@@ -14,7 +14,7 @@ import orjson
 from ..sansio.batches import Batch
 from ..sansio.protocol import PATHS, Answer, read_answer
 from ..settings import Settings
-from .transport import Transport
+from .late import LateTransport
 
 _deflate: ModuleType
 try:
@@ -50,7 +50,7 @@ class CollectorSink:
     """Sends batches to a Moesif-compatible collector: gzip, one keep-alive connection, a total deadline."""
 
     def __init__(self, settings: Settings) -> None:
-        self._transport = Transport(settings)
+        self._transport = LateTransport(settings)
 
     def send(self, batch: Batch, timeout: float) -> Answer:
         """Post the batch. Raises TransportError when no complete answer came."""

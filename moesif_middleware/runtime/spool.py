@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..errors import SpoolError
 from ..sansio.batches import Batch
 from .sinks import compress
 
@@ -49,10 +50,6 @@ CREATE INDEX IF NOT EXISTS batches_by_owner ON batches (owner, kind, count);
 
 # What another try may mend; anything else switches the spool off.
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM}
-
-
-class SpoolError(Exception):
-    """The spool could not do it now; what was to go there stays in memory."""
 
 
 class Unusable(Exception):  # a state of the file, told to the log and never raised to a caller

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import TransportError
 from ..sansio.batches import MAX_POISON, Batch, split
@@ -27,7 +27,9 @@ from .losses import Losses
 from .outbox import Held, Outbox
 from .queue import BoundedQueue, Entry
 from .sinks import Sink
-from .spool import Spool
+
+if TYPE_CHECKING:
+    from .spool import Spool
 
 _log = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ class Worker:
         self._losses = Losses(ledger, dropped)
         self._spool: Spool | None = None
         if settings.spool_path:
+            from .spool import Spool  # late, since SQLite is not always there
+
             self._spool = Spool(
                 settings.spool_path, settings.application_id, most_bytes=settings.spool_bytes, age=settings.spool_age,
                 lease=settings.request_timeout + LEASE_SECONDS,

@@ -31,6 +31,7 @@ _SAFE = frozenset((str, int, float, bool, type(None), orjson.Fragment))
 _MAX_FIELDS = 20
 # Values of one field: more would not fit anyway.
 _MAX_NODES = 40_000
+_TIMES = (int, float, datetime)
 _BODILESS = frozenset((204, 304))
 _NOTE_KEYS = {
     "truncated": "{}_body_truncated",
@@ -38,9 +39,11 @@ _NOTE_KEYS = {
     "problem": "{}_body_problem",
     "fields_left_out": "{}_body_fields_left_out",
 }
-_REQUEST_FIELDS = ("uri", "verb", "headers", "ip_address", "api_version")
-_RESPONSE_FIELDS = ("status", "headers", "ip_address")
 _EVENT_FIELDS = tuple(name for name in Event.__dataclass_fields__ if name not in ("request", "response"))
+_MESSAGE_FIELDS = {
+    EventRequest: ("uri", "verb", "headers", "ip_address", "api_version"),
+    EventResponse: ("status", "headers", "ip_address"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +223,7 @@ def encode(event: Event, *, own: bool = False) -> bytes:
     """Return the event as JSON that any parser reads, of at most MAX_EVENT bytes and MAX_BODY for each body.
 
     What is too large is trimmed and the cut noted in the metadata. Never raises for what a hook put into the event:
-    what JSON lacks becomes text. ``own`` says that no hook had it in hand since it was masked.
+    what JSON lacks becomes text. ``own`` says that it is as ``finish`` left it, so that its bodies are known to fit.
     """
     wire = _wire(event)
     if own or not _unsafe(wire):
@@ -228,7 +231,7 @@ def encode(event: Event, *, own: bool = False) -> bytes:
             encoded = orjson.dumps(wire, default=jsontext.foreign, option=jsontext.OPTIONS)
         except (TypeError, RecursionError):
             return _encode_slowly(wire)
-        if len(encoded) <= MAX_BODY:
+        if len(encoded) <= (MAX_EVENT if own else MAX_BODY):
             return encoded
     return _encode_slowly(wire)
 
@@ -248,9 +251,9 @@ def _unsafe(found: dict[Any, Any], levels: int = 2) -> bool:
 
 
 def _wire(event: Event) -> dict[str, Any]:
-    wire: dict[str, Any] = {"request": _message(event.request, _REQUEST_FIELDS)}
+    wire = {"request": _message(event.request)}
     if event.response is not None:
-        wire["response"] = _message(event.response, _RESPONSE_FIELDS)
+        wire["response"] = _message(event.response)
     for name in _EVENT_FIELDS:
         value = getattr(event, name)
         if value is not None:
@@ -258,13 +261,14 @@ def _wire(event: Event) -> dict[str, Any]:
     return wire
 
 
-def _message(message: Any, names: tuple[str, ...]) -> Any:
-    if not isinstance(message, EventRequest | EventResponse):
+def _message(message: Any) -> Any:
+    names = _MESSAGE_FIELDS.get(type(message))
+    if names is None:
         return message
     time = message.time
-    wire: dict[str, Any] = {"time": time if type(time) is str else _time(time)}
+    wire = {"time": time if type(time) is str else _time(time)}
     for name in names:
-        value = getattr(message, name, None)
+        value = getattr(message, name)
         if value is not None:
             wire[name] = value
     body = message.body
@@ -276,7 +280,7 @@ def _message(message: Any, names: tuple[str, ...]) -> Any:
 
 def _transfer_encoding(body: Any, said: Any) -> str:
     """Return what a body is, which a hook that put another one in its place may not have said."""
-    if type(body) in (Body, orjson.Fragment):
+    if type(body) is orjson.Fragment or type(body) is Body:
         return str(said or "json")
     if said != "base64" or not isinstance(body, str):
         return "json"
@@ -289,7 +293,7 @@ def _transfer_encoding(body: Any, said: Any) -> str:
 
 def _time(value: Any) -> Any:
     try:
-        return wire_time(value) if isinstance(value, int | float | datetime) else value
+        return wire_time(value) if isinstance(value, _TIMES) else value
     except (ValueError, OverflowError, OSError):
         return jsontext.as_text(value)
 

@@ -17,7 +17,6 @@ from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 import orjson
@@ -90,6 +89,8 @@ def compile_masking(
 def _rule_name(name: str) -> str:
     rule = re.sub(r"[\s\-.]+", "_", name.strip().lower())
     if rule not in RULES:
+        from difflib import get_close_matches  # late, since it is for mistakes only
+
         near = get_close_matches(rule, RULES, 1)
         hint = f"did you mean {near[0]!r}?" if near else "`moesif-middleware mask rules` lists them"
         raise ConfigurationError("off", f"there is no rule {name!r}; {hint}")

@@ -61,7 +61,7 @@ def test_a_kept_connection_is_used_again(server: FaultServer, make: Callable[...
     for _ in range(5):
         submit(moesif)
         assert moesif.flush(5)
-    transport = moesif.worker.sink._transport  # type: ignore[attr-defined]
+    transport = moesif.worker.sink._transport.made  # type: ignore[attr-defined]
     assert len(server.posts) == 5
     assert transport._connection is not None
 

@@ -17,8 +17,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from moesif_middleware import Moesif
+from moesif_middleware.errors import SpoolError
 from moesif_middleware.runtime.ledger import balance
-from moesif_middleware.runtime.spool import Spool, SpoolError
+from moesif_middleware.runtime.spool import Spool
 from moesif_middleware.sansio.batches import Batch
 from tests.exchanges import submit
 from tests.faults import FaultServer, Reply, Request, hang
