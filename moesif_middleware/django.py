@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from hashlib import sha256
 from typing import Any, ClassVar
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -273,7 +274,7 @@ class _Call:
                 exchange.user_id = _username(_loaded_user(self._request))
             if exchange.session_token is None and moesif.hooks.get_session_token is None:
                 session = getattr(self._request, "session", None)
-                exchange.session_token = hooks.as_id(getattr(session, "session_key", None))
+                exchange.session_token = _session_digest(getattr(session, "session_key", None))
         except Exception as error:  # a user model or a session of the application's own may do anything
             moesif.failed("user", error)
 
@@ -323,6 +324,11 @@ class _Call:
     def _submit(self) -> None:
         self._done = True
         self._moesif.submit(self.exchange, lambda: _route(self._request))
+
+
+def _session_digest(key: object) -> str | None:
+    """Return a digest that is the same for all requests of a session; its key is the cookie that opens the session."""
+    return sha256(key.encode()).hexdigest() if isinstance(key, str) and key else None
 
 
 def _loaded_user(request: Any) -> Any:

@@ -24,6 +24,7 @@ import orjson
 from ..errors import ConfigurationError, InvalidModel
 from ..models import Action, Company, Event, Subscription, User
 from ..sansio import events as wire
+from ..sansio import jsontext
 from ..sansio.conditions import Subject
 from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead
 from ..sansio.governance import ALLOW, Allow, Block, Snapshot, sendable
@@ -580,7 +581,7 @@ class Moesif:
     def _encode(self, entry: Entry) -> bytes:
         if entry.kind != "events":
             payload = self._masker.action(entry.payload) if entry.kind == "actions" else entry.payload
-            return orjson.dumps(payload.to_wire(), default=str)
+            return jsontext.dump(payload.to_wire())
         exchange: Exchange = entry.payload
         self.identify_defaults(exchange)
         if exchange.weight is None:

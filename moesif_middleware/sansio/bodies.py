@@ -6,6 +6,7 @@ What the bytes are is judged by the bytes; the content type is a hint (collector
 
 from __future__ import annotations
 
+import re
 from binascii import b2a_base64
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,10 +22,24 @@ _CHARSETS = {
     "utf-16le": "utf-16-le",
     "utf-16be": "utf-16-be",
     "utf-32": "utf-32",
+    "utf-32le": "utf-32-le",
+    "utf-32be": "utf-32-be",
+    "utf-7": "utf-7",
+    "ibm037": "cp037",
+    "ibm500": "cp500",
+    "ibm1140": "cp1140",
     "iso-8859-1": "latin-1",
     "latin1": "latin-1",
     "windows-1252": "cp1252",
 }
+_TEXT_TYPES = re.compile(
+    r"text/|(?:application|image|multipart|message)/[^;]*(?:json|xml|javascript|ecmascript|urlencoded|graphql|yaml|form-data)"
+)
+# What is neither text nor holds any: what of it cannot be decoded hides no more than what can.
+_BINARY_TYPES = re.compile(r"(?:image|audio|video|font)/|application/(?:octet-stream|pdf|zip|gzip|zstd|x-tar|wasm)")
+_MEDIA = ("image/", "audio/", "video/", "font/")
+_CONTROLS = bytes(code for code in range(32) if code not in b"\t\n\v\f\r\b\x1b")
+_MAGIC = (b"\x1f\x8b\x08", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x9c", b"x\xda", b"PK\x03\x04")
 _SINGLE_BYTE = frozenset(("latin-1", "cp1252"))
 # A parsed tree takes twenty times the memory of its text: larger ones are parsed again when asked for.
 _KEEP_PARSED = 128 * 1024
@@ -46,10 +61,12 @@ class Body:
     else None; it may hold a key twice, so that a mask must judge its text, not the value alone. ``notes`` are for the
     event's metadata: ``truncated`` (size in bytes of what passed), ``stream`` (chunks and bytes that passed, records
     shown), ``graphql_operation_name`` and ``_type``, ``fields_left_out``, ``problem`` (why it was not decoded).
-    ``data`` are the bytes that stand in base64, when these are at hand.
+    ``data`` are the bytes that stand in base64, when these are at hand. ``opaque`` says that they may be text which
+    could not be read, so that nobody knows what is in them: the mask withholds them. ``binary`` says that they are no
+    text, and may be a format of records.
     """
 
-    __slots__ = ("_value", "data", "notes", "raw", "transfer_encoding")
+    __slots__ = ("_value", "binary", "data", "notes", "opaque", "raw", "transfer_encoding")
 
     def __init__(
         self,
@@ -59,8 +76,11 @@ class Body:
         raw: bytes | None = None,
         data: bytes | None = None,
         notes: dict[str, Any] | None = None,
+        opaque: bool = False,
+        binary: bool = False,
     ) -> None:
         self.transfer_encoding = transfer_encoding
+        self.opaque, self.binary = opaque, binary
         self.raw = raw
         self.data = data
         self.notes: dict[str, Any] = notes if notes is not None else {}
@@ -91,9 +111,9 @@ class Body:
         return f"<Body {self.transfer_encoding}>"
 
 
-def base64(data: bytes, notes: dict[str, Any] | None = None) -> Body:
+def base64(data: bytes, notes: dict[str, Any] | None = None, *, opaque: bool = False, binary: bool = False) -> Body:
     """Return a body for bytes that are no JSON."""
-    return Body("base64", data=data, notes=notes)
+    return Body("base64", data=data, notes=notes, opaque=opaque, binary=binary)
 
 
 def read(
@@ -113,13 +133,58 @@ def read(
             data, complete = decoding.undo(data, content_encoding, limit)
         except decoding.Undecodable as error:
             notes["problem"] = str(error)
-            if cut:
-                notes["truncated"] = total
-            return base64(data, notes)
-        cut = cut or not complete
+            if not _readable(data):
+                if cut:
+                    notes["truncated"] = total
+                return base64(data, notes, opaque=not _says_binary(content_type))
+            # Plain text, whatever the header says.
+        else:
+            cut = cut or not complete
     if cut:
         notes["truncated"] = total
-    return _structured(data, cut, content_type, notes, (chunks, total)) or base64(data, notes)
+    body = _structured(data, cut, content_type, notes, (chunks, total))
+    return body or _bytes(data, content_type, notes)
+
+
+def _bytes(data: bytes, content_type: str, notes: dict[str, Any]) -> Body:
+    """Return the bytes as they are; opaque when they are called text and look compressed."""
+    if not _says_text(content_type):
+        return base64(data, notes, binary=not content_type.startswith(_MEDIA) and not _readable(data[:4096]))
+    opaque = _looks_compressed(data)
+    if opaque:
+        notes["problem"] = "not the text that its content type promises"
+    return base64(data, notes, opaque=opaque)
+
+
+def _says_text(content_type: str) -> bool:
+    return _TEXT_TYPES.match(content_type.lower()) is not None
+
+
+def _says_binary(content_type: str) -> bool:
+    return _BINARY_TYPES.match(content_type.lower()) is not None and not _says_text(content_type)
+
+
+def _readable(data: bytes) -> bool:
+    """Return whether the bytes are UTF-8 text, perhaps cut, so that whatever secret is in it can be found."""
+    if data.translate(None, _CONTROLS) != data:
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        return error.reason == "unexpected end of data"
+    return True
+
+
+def _looks_compressed(data: bytes) -> bool:
+    """Return whether there are as many control characters as in random bytes, one in ten, and nearly no zero bytes.
+
+    Text in the wide encodings is full of zero bytes, and can be read.
+    """
+    if data.startswith(_MAGIC):
+        return True
+    sample = data[:4096]
+    controls = len(sample) - len(sample.translate(None, _CONTROLS))
+    return controls * 20 > len(sample) and sample.count(0) * 20 < len(sample) and not _is_utf8(sample[:-3])
 
 
 def _structured(

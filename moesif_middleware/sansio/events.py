@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from ..models import Event, EventRequest, EventResponse, wire_time
-from . import bodies, fitting, jsontext
+from . import bodies, fitting, graphql, jsontext
 from .bodies import MAX_BODY, Body
 from .exchange import BodyBuffer, Exchange, RequestHead
 
@@ -85,6 +85,7 @@ def build(exchange: Exchange, options: BuildOptions = _DEFAULTS, *, transaction_
 def _request(exchange: Exchange, options: BuildOptions, notes: dict[str, Any]) -> EventRequest:
     head = exchange.head
     headers = dict(head.headers)
+    notes.update(graphql.operation_in_query(head.query_string))
     body = _body(exchange.request_body, headers, options, "request", notes)
     if exchange.transaction_header:
         headers[TRANSACTION_HEADER] = exchange.transaction_header

@@ -18,6 +18,8 @@ _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 _KNOWN_NAMES: dict[bytes, str] = {}
 _KNOWN_KEYS: dict[str, str] = {}
 _MOST_NAMES, _SHORT_NAME = 1024, 64
+# Nothing of what a client spelt is spelt anew, but for what no URI can hold.
+_SPELT = "".join(map(chr, range(33, 127)))
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -55,6 +57,11 @@ def _encoded(path: str) -> bytes:
         return path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return path.encode("utf-8", "surrogatepass")
+
+
+def _spelt(raw: bytes) -> str:
+    """Return a part of a URI as it stood on the wire; bytes beyond ASCII, which no URI holds, percent-encoded."""
+    return raw.decode("ascii") if raw.isascii() else quote(raw, safe=_SPELT)
 
 
 class RequestHead:
@@ -153,7 +160,7 @@ class ScopeHead(RequestHead):
                 return path
             raw = raw.partition(b"?")[0]
             if unquote_to_bytes(raw) == _encoded(path):
-                return raw.decode("ascii", "replace")
+                return _spelt(raw)
         return quote(_encoded(path), safe=_PATH_SAFE)
 
     @property
@@ -161,7 +168,7 @@ class ScopeHead(RequestHead):
         """Return the query as it stood on the wire, without the question mark."""
         query = self._query
         # The specification says bytes; Django reads text too, and its users' tests pass it.
-        return query if isinstance(query, str) else query.decode("latin-1")
+        return _spelt(query.encode("utf-8", "surrogatepass") if isinstance(query, str) else query)
 
     def header(self, name: str) -> str | None:
         """Return the first header of this lower-case name."""
@@ -221,7 +228,7 @@ class EnvironHead(RequestHead):
     @property
     def query_string(self) -> str:
         """Return the query as it stood on the wire, without the question mark."""
-        return self._query
+        return self._query if self._query.isascii() else _spelt(self._query.encode("latin-1", "replace"))
 
     def header(self, name: str) -> str | None:
         """Return one header by its lower-case name."""

@@ -7,6 +7,7 @@ its content. A field that was cut is left out: half a value would hide from the 
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64, a2b_qp
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -21,6 +22,7 @@ _MAX_BOUNDARY = 200
 _MAX_PADDING = 200
 _MAX_PART_HEADERS = 8192
 _LF = 10
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 _PARAMETER = re.compile(r""";\s*+([!#$%&'*+.^_`|~\w-]++)\s*+=\s*+("(?:[^"\\]|\\.)*+"|[^;\s]*+)""", re.ASCII)
 
 
@@ -75,6 +77,7 @@ def parse_multipart(data: bytes, boundary: bytes, cut: bool, notes: dict[str, An
             notes["fields_left_out"] = data.count(b"--" + boundary) - MAX_FIELDS
             break
         disposition = parameters(headers.get("content-disposition", ""))
+        content = _decoded(content, headers.get("content-transfer-encoding", ""))
         value = _part_value(headers.get("content-type"), disposition, content, whole)
         if value is not None:
             add(fields, disposition.get("name", ""), value)
@@ -128,11 +131,24 @@ def _divided(part: bytes) -> tuple[bytes, bytes, bytes]:
 
 def _headers(head: bytes) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in head.split(b"\n"):
+    for line in _FOLD.sub(b" ", head).split(b"\n"):
         name, colon, value = line.decode("utf-8", "replace").partition(":")
         if colon:
             headers[name.strip().lower()] = value.strip()
     return headers
+
+
+def _decoded(content: bytes, transfer_encoding: str) -> bytes:
+    """Undo the transfer encoding of a part, which RFC 7578 4.7 discourages and some clients use."""
+    try:
+        match transfer_encoding.strip().lower():
+            case "base64":
+                return a2b_base64(content)
+            case "quoted-printable":
+                return a2b_qp(content)
+    except ValueError:
+        return content
+    return content
 
 
 def _part_value(content_type: str | None, disposition: dict[str, str], content: bytes, whole: bool) -> Any:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import unquote_plus
 
 _MAX_DOCUMENT = 8192
 _MAX_BATCH = 20
+_MAX_PARAMETERS = 500
+_PARAMETERS = frozenset(("query", "variables", "extensions", "operationName"))
 _NAMES = frozenset(("query", "variables", "extensions"))
 _BEGINS = re.compile(r"(?:[\s,\ufeff]|#[^\n]*+\n)*+(?:\{|query\b|mutation\b|subscription\b|fragment\b)")
 _OPERATION = re.compile(r"\b(query|mutation|subscription)\b\s*+(?:([_A-Za-z]\w*+)\s*+)?+[({@]")
@@ -32,6 +35,16 @@ def operation(value: Any) -> dict[str, Any]:
         return {}
     found = _operation(value)
     return {f"graphql_operation_{key}": text for key, text in found.items()}
+
+
+def operation_in_query(query_string: str) -> dict[str, Any]:
+    """Return the same of a request that has its operation in the query string, as GET requests do."""
+    if "query=" not in query_string and "extensions=" not in query_string:
+        return {}
+    pairs = (part.partition("=") for part in query_string.split("&", _MAX_PARAMETERS)[:_MAX_PARAMETERS])
+    found = {name: unquote_plus(value) for name, _, value in pairs if name in _PARAMETERS}
+    # "query" is a word that other APIs use as well.
+    return operation(found) if "{" in found.get("query", found.get("extensions", "")) else {}
 
 
 def _batch(values: list[Any]) -> dict[str, Any]:

@@ -9,6 +9,23 @@ from .json_paths import JsonPaths, State
 from .markers import Report, marker, note
 
 Leaf = Callable[[Any, Report | None, str], Any]
+PAIR_NAMES = (
+    "name",
+    "key",
+    "field",
+    "header",
+    "parameter",
+    "param",
+    "property",
+    "attribute",
+    "variable",
+    "Name",
+    "Key",
+)
+"""What the name stands under in objects that have a name and a value."""
+PAIR_VALUES = frozenset(("value", "values", "Value", "Values"))
+"""What the value stands under in such objects."""
+_LONGEST_NAME = 64
 _LEAVES = frozenset((str, int, float, bool, type(None)))
 
 
@@ -58,8 +75,11 @@ class Walk:
 
     def _members(self, source: dict[str, Any], target: dict[str, Any], path: str, state: State) -> None:
         key_rule, leaf, report = self._key_rule, self._leaf, self._report
+        paired = None if PAIR_VALUES.isdisjoint(source) else self._pair_rule(source)
         for name, value in source.items():
             rule, inner = key_rule(name), state
+            if paired is not None and name in PAIR_VALUES:
+                rule = rule or paired
             if state:
                 rule, inner = self._path_rule(name, rule, state)
             where = path if report is None else f"{path}.{name}"
@@ -72,6 +92,18 @@ class Walk:
             else:
                 copy = self._copy(value, where, inner)
             target[name if leaf is None else leaf(name, report, where)] = copy
+
+    def _pair_rule(self, source: dict[str, Any]) -> str | None:
+        """Return the rule for the value of an object such as ``{"name": "password", "value": "x"}``."""
+        for key in PAIR_NAMES:
+            name = source.get(key)
+            # With a space in it, it is more often a title than a name.
+            if type(name) is str and len(name) <= _LONGEST_NAME and " " not in name and (rule := self._key_rule(name)):
+                return rule
+        if "op" in source and type(where := source.get("path")) is str:
+            # A JSON patch (RFC 6902) names what it changes by a path.
+            return self._key_rule(where.rpartition("/")[2])
+        return None
 
     def _items(self, source: list[Any], target: list[Any], path: str, state: State) -> None:
         report = self._report

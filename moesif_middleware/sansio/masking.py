@@ -6,8 +6,8 @@ events. A body that one search over its bytes shows to be clean is handed on as 
 was masked: the caller drops the event.
 
 A body in base64 is looked into as text in any superset of ASCII, or in UTF-16; text with zero bytes, and so binary
-data, too. Where nothing is found, as in all binary data but for what holds such text, it stays byte for byte. What is
-compressed in a way that could not be undone stays as well.
+data, too. Where nothing is found, as in all binary data but for what holds such text, it stays byte for byte. What
+could not be decoded, and what is called text and cannot be read as such, is withheld.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from ..models import JSON, Action, Event
 from . import jsontext
 from .bodies import Body, base64
 from .json_paths import JsonPaths, State
-from .json_walk import Walk
+from .json_walk import PAIR_VALUES, Walk
 from .markers import Masked, Report, marker, note
 from .secret_cookies import mask_cookies, mask_set_cookies
 from .secret_names import HEADERS, PHRASES, SecretNames
+from .secret_pairs import SecretPairs
 from .secret_text import SecretText
 from .secret_uris import SecretUris
 from .secret_values import RULES as VALUE_RULES
@@ -37,7 +38,9 @@ from .secret_values import SecretValues, linear
 
 __all__ = ["RULES", "Masked", "Masker", "Report", "compile_masking"]
 
-RULES = (*PHRASES, *HEADERS, *VALUE_RULES)
+UNDECODABLE = "undecodable"
+"""The rule that withholds bytes which may be text that nothing here can read."""
+RULES = (*PHRASES, *HEADERS, *VALUE_RULES, UNDECODABLE)
 """The names of all default rules, each of which ``off`` takes."""
 
 MARKERS = frozenset(marker(rule) for rule in RULES)
@@ -47,7 +50,13 @@ _URL_HEADERS = frozenset(
      "x-rewrite-url", "x-forwarded-uri", "sourcemap", "hx-current-url", "hx-redirect", "hx-location")
 )  # fmt: skip
 _URL_SIGNS = frozenset("=@%;#")
+_SINGLE_URLS = frozenset(("location", "content-location", "referer"))
 _URL = re.compile(r"[^\s<>\"]+")
+_ADDRESS = re.compile(rb"[^\s<>\"]+")
+# An ASCII letter, a quotation mark or an equals sign that is percent-encoded, perhaps several times.
+_ENCODED = rb"%(?:25)*(?:2[27]|3[Dd]|[46][0-9A-Fa-f]|[57][0-9Aa])"
+_FIND_ENCODED = linear(_ENCODED)
+_ESCAPED_LETTER = re.compile(rb"\\u00([4-7][0-9A-Fa-f])")
 _JSON_STARTS = ("{", "[")
 # "://:a@" and "pin=1": no shorter text holds a secret and tells so.
 _SHORTEST = 5
@@ -83,7 +92,7 @@ def compile_masking(
         [_checked("headers", name, _HEADER_NAME, "is no header name") for name in headers],
         [_checked("query", name, _ANYTHING, "is no parameter name") for name in query],
     )
-    return Masker(names, SecretValues(chosen, values), JsonPaths(body_paths))
+    return Masker(names, SecretValues(chosen, values), JsonPaths(body_paths), withholds=UNDECODABLE not in chosen)
 
 
 def _rule_name(name: str) -> str:
@@ -109,20 +118,26 @@ class Masker:
     Each method takes a report, to which it adds what it masked: the path and the rule.
     """
 
-    __slots__ = ("_json", "_names", "_ordinary", "_paths", "_plain", "_prose", "_strings", "_text", "_uris", "_values")
+    __slots__ = (
+        "_binary_names", "_json", "_names", "_ordinary", "_pairs", "_paths", "_plain", "_prose", "_strings", "_text", "_uris",
+        "_values", "_withholds",
+    )  # fmt: skip
 
-    def __init__(self, names: SecretNames, values: SecretValues, paths: JsonPaths) -> None:
+    def __init__(self, names: SecretNames, values: SecretValues, paths: JsonPaths, *, withholds: bool = True) -> None:
+        self._withholds = withholds
         self._names = names
         self._values = values
         self._paths = paths
         self._ordinary: set[str] = set()
         """Header names that were seen and that no rule knows."""
         self._text = text = SecretText(names)
-        self._strings = values.look(_ASCII_ESCAPE, text.escaped_hint)
-        self._json = values.look(_ASCII_ESCAPE, text.escaped_hint, text.key_hint)
-        self._plain = values.look(text.plain_hint)
-        self._prose = values.look(text.prose_hint, text.part_hint)
-        self._uris = SecretUris(names, values, self._rules_of_string, text.plain_hint, text.uri_hint)
+        self._pairs = pairs = SecretPairs(names)
+        self._strings = values.look(_ASCII_ESCAPE, _ENCODED, text.escaped_hint, pairs.hint)
+        self._json = values.look(_ASCII_ESCAPE, _ENCODED, text.escaped_hint, text.key_hint, pairs.hint)
+        self._plain = values.look(_ENCODED, text.plain_hint, pairs.hint)
+        self._prose = values.look(_ASCII_ESCAPE, _ENCODED, text.prose_hint, text.part_hint, pairs.hint)
+        self._binary_names = names.binary_names()
+        self._uris = SecretUris(names, values, self._rules_of_string, _ENCODED, text.plain_hint, text.uri_hint, pairs.hint)
 
     def event(self, event: Event, report: Report | None = None) -> Event:
         """Mask an event in place and return it. Ids stay; bodies are ``Body`` objects or wire values."""
@@ -162,7 +177,7 @@ class Masker:
 
     def _is_simple(self, metadata: Any) -> bool:
         """Return whether metadata is plain text under names that no rule knows, as the middleware itself writes it."""
-        if type(metadata) is not dict:
+        if type(metadata) is not dict or not PAIR_VALUES.isdisjoint(metadata):
             return False
         texts = (*metadata, *metadata.values())
         plain = _TEXT.issuperset(map(type, texts)) and all(map(str.isascii, texts))
@@ -196,6 +211,10 @@ class Masker:
     def body(self, body: Body, report: Report | None = None, path: str = "body") -> Body:
         """Return the same body when it is clean, else another one without what was masked."""
         if body.data is not None:
+            if self._withholds and (body.opaque or (body.binary and self._binary_names.search(body.data) is not None)):
+                # MessagePack and its like have names as well, but where their values end cannot be told.
+                note(report, path, UNDECODABLE)
+                return base64(marker(UNDECODABLE).encode(), body.notes)
             masked, rules = self._bytes(body.data)
             note(report, path, *rules)
             return base64(masked, body.notes) if rules else body
@@ -253,7 +272,8 @@ class Masker:
                 masked[name] = _secret_header(name, value, rule)
                 note(report, f"{path}.{name}", rule)
             elif name.lower() in _URL_HEADERS and (suspicious or not _URL_SIGNS.isdisjoint(value)):
-                masked[name] = self._url_header(value, report, f"{path}.{name}")
+                single = name.lower() in _SINGLE_URLS
+                masked[name] = self._url_header(value, report, f"{path}.{name}", single=single)
             elif suspicious:
                 masked[name] = self._string(value, report, f"{path}.{name}")
         return masked
@@ -274,14 +294,17 @@ class Masker:
             self._ordinary.add(name)
         return True
 
-    def _url_header(self, value: str, report: Report | None, path: str) -> str:
+    def _url_header(self, value: str, report: Report | None, path: str, *, single: bool = False) -> str:
+        if single:
+            # An address may hold what ends one in a text, such as quotation marks.
+            value = self.uri(value, report, path)
         data = _encode(_URL.sub(lambda match: self.uri(match[0], report, path), value))
         if self._values.suspicious(data):
             data, rules = self._values.mask(data)
             note(report, path, *rules)
         return data.decode("utf-8", "surrogatepass")
 
-    def _string(self, text: str, report: Report | None, path: str) -> str:
+    def _string(self, text: str, report: Report | None, path: str, *, encoded: bool = True) -> str:
         if len(text) < _SHORTEST and not self._values.hidden:
             return text
         data = _encode(text)
@@ -295,29 +318,47 @@ class Masker:
             if value is not None and (masked := self.value(value, report, path)) != value:
                 return orjson.dumps(masked).decode()
             # A name that stands twice hides the first value from the walk, not from a look at the text.
-        masked_data, rules = self._mask_text(data, prose=False)
+        masked_data, rules = self._mask_text(data, prose=False, encoded=encoded)
         note(report, path, *rules)
         return masked_data.decode("utf-8", "surrogatepass") if rules else text
 
     def _rules_of_string(self, text: str) -> tuple[str, list[str]]:
         found: Report = []
-        return self._string(text, found, ""), [item.rule for item in found]
+        # What it is called with was decoded already.
+        return self._string(text, found, "", encoded=False), [item.rule for item in found]
 
     def _suspicious(self, data: bytes) -> bool:
         return self._values.hidden or self._plain.finds(data)
 
-    def _mask_text(self, data: bytes, *, prose: bool) -> tuple[bytes, list[str]]:
+    def _mask_text(self, data: bytes, *, prose: bool, encoded: bool = True) -> tuple[bytes, list[str]]:
+        decoded: list[str] = []
+        if encoded and _FIND_ENCODED.search(data) is not None:
+            data = _ADDRESS.sub(lambda match: self._address(match[0], decoded), data)
+        data, paired = self._pairs.mask(data)
         data, rules = self._text.mask(data, prose=prose)
         data, more = self._values.mask(data)
-        return data, rules + more
+        return data, decoded + paired + rules + more
+
+    def _address(self, word: bytes, rules: list[str]) -> bytes:
+        """Mask a word of a text that may be an address or a form with names that are percent-encoded."""
+        if b"=" not in word or _FIND_ENCODED.search(word) is None:
+            return word
+        if b"?" in word or b"#" in word or b"//" in word:
+            found: Report = []
+            masked = self.uri(word.decode("latin-1"), found).encode("latin-1", "replace")
+            rules += (item.rule for item in found)
+            return masked if found else word
+        masked, more = self._form(word)
+        rules += more
+        return masked if more else word
 
     def _base64(self, text: Any, report: Report | None, path: str) -> str:
         try:
             data = b64decode(text, validate=True)
         except (NotBase64, TypeError, ValueError):
             # What cannot be looked into does not leave.
-            note(report, path, "undecodable")
-            return b64encode(marker("undecodable").encode()).decode("ascii")
+            note(report, path, UNDECODABLE)
+            return b64encode(marker(UNDECODABLE).encode()).decode("ascii")
         masked, rules = self._bytes(data)
         note(report, path, *rules)
         return b64encode(masked).decode("ascii") if rules else text
@@ -329,6 +370,10 @@ class Masker:
             return self._form(data)
         if not self._values.hidden and not self._prose.finds(data):
             return data, []
+        plain = _ESCAPED_LETTER.sub(_letter, data)
+        if plain != data:
+            masked, rules = self._bytes(plain)
+            return (masked if rules else data), rules
         masked, rules = self._text.mask_parts(data)
         masked, more = self._mask_text(masked, prose=True)
         return masked, rules + more
@@ -343,6 +388,11 @@ class Masker:
         found: Report = []
         masked = self.uri(f"?{data.decode('latin-1')}", found)[1:]
         return masked.encode("latin-1"), [item.rule for item in found]
+
+
+def _letter(found: re.Match[bytes]) -> bytes:
+    letter = bytes.fromhex(found[1].decode())
+    return letter if letter.isalpha() else found[0]
 
 
 def _secret_header(name: str, value: str, rule: str) -> str:

@@ -7,7 +7,7 @@ import re
 from .markers import marker
 
 _COOKIE = re.compile(r"\s*([^=;]*)(=?)(\"(?:[^\"\\]|\\.)*\"[^;]*|[^;]*)(;?)", re.DOTALL)
-_SET_COOKIE = re.compile(r",\s+(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+=)")
+_SET_COOKIE = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+=)")
 _COOKIE_ATTRIBUTES = frozenset(
     ("expires", "max-age", "domain", "path", "samesite", "priority", "secure", "httponly", "partitioned")
 )

@@ -11,8 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from itertools import combinations, pairwise
+from typing import Any
+from urllib.parse import unquote
 
 from .markers import MARKER
+from .secret_values import linear
 
 # A space is a place where the words may also be written as one.
 PHRASES: dict[str, tuple[str, ...]] = {
@@ -218,6 +221,14 @@ class SecretNames:
             parts.append(f"[a-z](?:{'|'.join(short).upper()}){_WORD_END}")
         return f"(?:{'|'.join(parts) or _NOTHING})".encode()
 
+    def binary_names(self) -> Any:
+        """Return a compiled RE2 pattern for names in binary records: long words without a sign of text behind them."""
+        chosen = sorted(phrase for phrase, (rule, last) in self._phrases.items() if rule and not last)
+        long = (phrase for phrase in chosen if sum(map(len, phrase)) > _SHORT)
+        parts = dict.fromkeys("[_-]?".join(map(re.escape, phrase)) for phrase in long)
+        # Shorter ones stand in anything by chance.
+        return linear(rf"(?i:{'|'.join(parts) or _NOTHING})(?:[^=:\"'<>\s\]%]|\z)".encode())
+
     def last_stems(self) -> bytes:
         """Return an RE2 pattern for the words that count only at the end of a name."""
         chosen = sorted(phrase[0] for phrase, (rule, last) in self._phrases.items() if rule and last)
@@ -257,6 +268,9 @@ class SecretNames:
         # What was masked must not be taken for a name the second time.
         if MARKER in name:
             name = _MARKED.sub(" x ", name)
+        if "%" in name:
+            # Encoded twice, as a name is that stands in an address inside of an address.
+            name = unquote(unquote(name))
         camel = words(name)
         # "APIkey" is neither camelCase nor anything else, so it is read a second time without its capitals.
         plain = tuple(word.lower() for word in _PLAIN.findall(name))

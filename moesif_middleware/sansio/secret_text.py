@@ -39,7 +39,9 @@ _BLANKS = (b" ", b"\t")
 _BACKSLASHES = re.compile(rb"\\*")
 _BACKSLASH = 92
 _PART_START = rb"(?i:content-disposition:)"
-_PART = linear(rb"(?i)content-disposition:[^\r\n]*[;\s]name=\"?([^\"\r\n;]*)[^\r\n]*(?:\r?\n[^\r\n]+)*\r?\n\r?\n")
+_PART = linear(
+    rb"(?i)content-disposition:[^\r\n]*[;\s]name\*?=\"?(?:[\w-]*'[^']*')?([^\"\r\n;]*)[^\r\n]*(?:\r?\n[^\r\n]+)*\r?\n\r?\n"
+)
 
 
 class SecretText:
@@ -172,6 +174,10 @@ def _element(data: bytes, match: Any) -> tuple[int, int, bytes]:
 def _string(data: bytes, start: int, opening: int) -> tuple[int, int, bytes]:
     """Return the inside of a quoted string, whose quotation marks may themselves be escaped."""
     mark, depth = data[opening : opening + 1], opening - start
+    if not depth and data.startswith(mark * 3, opening):
+        # A block string, as GraphQL and Python have.
+        closing = data.find(mark * 3, opening + 3)
+        return opening + 3, len(data) if closing < 0 else closing, b""
     place = opening + 1
     while (place := data.find(mark, place)) >= 0:
         slashes = 0

@@ -41,7 +41,8 @@ class SecretUris:
 
     def decoded(self, uri: str) -> bytes:
         """Return a URI as ``look`` reads it."""
-        decoded = uri.encode("utf-8", "surrogatepass")
+        # What has no scheme gets that of the page it stands in.
+        decoded = (f":{uri}" if uri.startswith("//") else uri).encode("utf-8", "surrogatepass")
         for _ in range(_LAYERS):
             if b"%" not in decoded and b"+" not in decoded:
                 break
@@ -74,6 +75,10 @@ class SecretUris:
 
     def _base(self, base: str, report: Report | None) -> str:
         before, mark, after = self._values.without_user_info(base)
+        if not mark and base.startswith("//"):
+            # The scheme of what refers to it goes in front.
+            before, mark, after = self._values.without_user_info(f":{base}")
+            before, after = before[1:], after if mark else base
         if mark:
             note(report, "userinfo", "url_password")
             end = len(after.partition("/")[0])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import django
@@ -41,7 +43,7 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 
 from moesif_middleware.django import MoesifMiddleware
-from moesif_middleware.testing import Recorder, recording
+from moesif_middleware.testing import Recorder, assert_no_secrets, recording
 from moesif_middleware.wsgi import MoesifMiddleware as WsgiMiddleware
 
 BLOCK = (
@@ -131,6 +133,18 @@ def test_a_stream_is_not_held_back_and_a_file_is_not_touched(recorder: Recorder)
     assert answer.file_to_stream is not None
     answer.close()
     assert "body" not in recorder.events[1]["response"]
+
+
+def test_the_session_is_told_apart_by_a_digest_of_its_key(recorder: Recorder) -> None:
+    """Its key is the cookie that opens it, which must not leave; a hook may say another token."""
+    request = RequestFactory().get("/body")
+    request.session = SimpleNamespace(session_key="5up3rs3cr3tk3y")  # type: ignore[assignment]
+    for _ in range(2):
+        MoesifMiddleware(lambda request: HttpResponse(b"x"))(request)
+        request.environ.pop("moesif_middleware.applications")
+    first, second = recorder.events
+    assert first["session_token"] == second["session_token"] == sha256(b"5up3rs3cr3tk3y").hexdigest()
+    assert_no_secrets(recorder.events, ["5up3rs3cr3tk3y"])
 
 
 def test_inside_the_wsgi_middleware_it_is_one_event_with_djangos_route(recorder: Recorder) -> None:

@@ -341,6 +341,21 @@ def test_updates_are_delivered_by_kind(server: FaultServer, make: Callable[..., 
     assert moesif.stats()["captured"] == 0
 
 
+@pytest.mark.parametrize(
+    "value", ["\ud800", float("nan"), 1 << 80, {1: {"a"}}, b"\xff", object()], ids=lambda value: type(value).__name__
+)
+def test_an_update_with_what_json_lacks_is_delivered(
+    server: FaultServer, make: Callable[..., Moesif], value: Any
+) -> None:
+    """Whatever an application puts into the metadata of a user, the user arrives."""
+    moesif = make()
+    moesif.update_user({"user_id": "u1", "metadata": {"odd": value, "plan": "pro"}})
+    assert moesif.flush(5)
+    assert moesif.stats()["updates"]["delivered"] == 1
+    (user,) = server.posts[-1].json
+    assert user["metadata"]["plan"] == "pro"
+
+
 def test_proxies_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """As for any other client on the machine; a proxy without a scheme is an HTTP one."""
     monkeypatch.setenv("https_proxy", "proxy.example:3128")

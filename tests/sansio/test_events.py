@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from moesif_middleware.models import Event, EventRequest, EventResponse
 from moesif_middleware.sansio import events, fitting
 from moesif_middleware.sansio.bodies import Body
-from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
+from moesif_middleware.sansio.exchange import BodyBuffer, EnvironHead, Exchange, ScopeHead
 from scripts import fuzz_bodies
 
 
@@ -120,6 +120,45 @@ def test_a_cut_body_is_noted_with_its_original_size():
     found = wire(exchange(request=b"[1,2,3,4]", response=b"x" * 900, limit=6))
     assert found["request"]["body"] == [1, 2]
     assert found["metadata"] == {"request_body_truncated": 9, "response_body_truncated": 900}
+
+
+@pytest.mark.parametrize(
+    ("query", "notes"),
+    [
+        (b"query=query+Ships%20%7Bships%7D", {"name": "Ships", "type": "query"}),
+        (b"a=1&operationName=Two&query=query+One{a}query+Two{b}", {"name": "Two", "type": "query"}),
+        (b"query={ships}", {"type": "query"}),
+        (b"operationName=Ships&extensions=%7B%22persistedQuery%22%3A1%7D", {"name": "Ships"}),
+        (b"query=query+letters", {}),
+        (b"query=words&page={2}", {}),
+        (b"jquery={a}", {}),
+    ],
+)
+def test_a_graphql_operation_in_the_query_string_is_named(query, notes):
+    found = wire(exchange(query=query))
+    assert found.get("metadata", {}) == {f"graphql_operation_{key}": value for key, value in notes.items()}
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        (b"name=J\xc3\xbcrgen&x=%C3%BC", "name=J%C3%BCrgen&x=%C3%BC"),
+        (b"a=\xff", "a=%FF"),
+        (b"a=%zz&b=[1]&c='\"`{}|^", "a=%zz&b=[1]&c='\"`{}|^"),
+    ],
+)
+def test_raw_bytes_in_a_query_string_are_percent_encoded(query, expected):
+    """A URI is ASCII; what the client spelt so stays as it was spelt."""
+    for head in (
+        ScopeHead({"method": "GET", "path": "/", "query_string": query}, []),
+        EnvironHead({"QUERY_STRING": query.decode("latin-1"), "PATH_INFO": "/"}),
+    ):
+        assert head.uri == f"http://localhost/?{expected}"
+
+
+def test_raw_bytes_in_a_path_are_percent_encoded():
+    head = ScopeHead({"method": "GET", "path": "/Jürgen", "raw_path": "/Jürgen".encode()}, [])
+    assert head.uri == "http://localhost/J%C3%BCrgen"
 
 
 def test_the_first_500_query_parameters_are_kept():

@@ -1,0 +1,102 @@
+"""Names and values side by side: ``{"name": "password", "value": "x"}`` and ``<input name="pin" value="x">``.
+
+Objects are masked by the walk over their document; here is what says that there may be one, and what masks the
+elements of XML and HTML, of which the value is an attribute or the text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from .json_walk import PAIR_NAMES
+from .markers import MARKER, marker
+from .secret_names import SecretNames
+from .secret_values import linear
+
+_NAMING = "|".join(dict.fromkeys(name.lower() for name in PAIR_NAMES)).encode()
+_VALUE = re.compile(
+    rb"""([\s"'](?:value|content|val)\s*=\s*\\*)(?:"([^"<>]*)"|'([^'<>]*)'|([^\s"'<>\\]+))""", re.IGNORECASE
+)
+_TEXT = re.compile(rb"\s*([^<]*[^<\s])")
+_MARK = MARKER.encode()
+
+Change = Callable[[bytes, Any, bytes], tuple[int, int, bytes]]
+"""From a text, a match and the marker to where something is replaced, and by what."""
+
+
+class SecretPairs:
+    """The name rules as they apply to pairs. Immutable."""
+
+    __slots__ = ("_elements", "_lines", "_names", "_siblings", "hint")
+
+    def __init__(self, names: SecretNames) -> None:
+        self._names = names
+        stem = b"(?:%s|%s)" % (names.stems(), names.last_stems())
+        attribute = b"<[A-Za-z][^<>]*[\\s\"'](?i:%s)\\s*=\\s*\\\\*[\"']?([^\\s\"'<>=\\\\]*%s" % (_NAMING, stem)
+        sibling = b"<(?i:%s)>\\s*([^\\s<>]*%s" % (_NAMING, stem)
+        line = b"(?i:%s)[\"']?:[ \\t]*[\"']?([^\\s\"':,{}]*%s" % (_NAMING, stem)
+        member = b"\\\\*[\"'](?i:path|%s)\\\\*[\"']\\s*:\\s*\\\\*[\"']([^ \"'\\\\]*(?:%s|\\\\)" % (_NAMING, stem)
+        self._elements = linear(attribute + b"[^\\s\"'<>\\\\]*)[^<>]*>")
+        self._siblings = linear(sibling + b"[^\\s<>]*)\\s*</[^<>]*>\\s*<([A-Za-z][^\\s<>/]*)[^<>]*>")
+        self._lines = linear(
+            line + b"[^\\s\"':,{}]*)[\"']?[ \\t]*\\r?\\n[ \\t]*[\"']?values?[\"']?:[ \\t]*([^\\s][^\\r\\n]*)"
+        )
+        self.hint = b")|".join((member, attribute, sibling, line)) + b")"
+        """Matches wherever there may be a pair, in plain text or in JSON as it is spelt."""
+
+    def mask(self, data: bytes) -> tuple[bytes, list[str]]:
+        """Return the text with the values masked that an attribute, an element or a line beside them names."""
+        rules: list[str] = []
+        for pattern, change in ((self._elements, _element), (self._siblings, _sibling), (self._lines, _line)):
+            data = self._each(data, pattern, change, rules)
+        return data, rules
+
+    def _each(self, data: bytes, pattern: Any, change: Change, rules: list[str]) -> bytes:
+        pieces: list[bytes] = []
+        done = 0
+        for match in pattern.finditer(data):
+            rule = self._names.rule(match[1].decode("latin-1"))
+            if rule is None or match.start() < done:
+                continue
+            start, stop, text = change(data, match, marker(rule).encode())
+            if start < stop and not data.startswith(_MARK, start):
+                pieces += (data[done:start], text)
+                rules.append(rule)
+                done = stop
+        return b"".join(pieces) + data[done:] if pieces else data
+
+
+def _element(data: bytes, match: Any, mark: bytes) -> tuple[int, int, bytes]:
+    """Mask the value among an element's attributes, or else its text."""
+    start, stop = match.span()
+    element = _VALUE.sub(lambda found: _replaced(found, mark), match[0])
+    if element != match[0]:
+        return start, stop, element
+    text = None if element.endswith(b"/>") or _VALUE.search(element) else _TEXT.match(data, stop)
+    return (0, 0, b"") if text is None else (*text.span(1), mark)
+
+
+def _sibling(data: bytes, match: Any, mark: bytes) -> tuple[int, int, bytes]:
+    """Mask the content of the element behind the one that holds the name."""
+    closing = data.find(b"</" + match[2], match.end())
+    return match.end(), len(data) if closing < 0 else closing, mark
+
+
+def _line(data: bytes, match: Any, mark: bytes) -> tuple[int, int, bytes]:
+    """Mask the value on the line behind the name's."""
+    del data
+    return (*match.span(2), mark)
+
+
+def _replaced(found: re.Match[bytes], mark: bytes) -> bytes:
+    """Return an attribute with the marker in its quotation marks."""
+    number = next(number for number in (2, 3, 4) if found[number] is not None)
+    value = found[number]
+    if not value or value.startswith(_MARK):
+        return found[0]
+    sign = (b'"', b"'", b"")[number - 2]
+    # The backslash in front of the second quotation mark, where both are escaped.
+    tail = value[len(value.rstrip(b"\\")) :] if sign else b""
+    return found[1] + sign + mark + tail + sign
