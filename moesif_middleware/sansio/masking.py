@@ -119,8 +119,8 @@ class Masker:
     """
 
     __slots__ = (
-        "_binary_names", "_json", "_names", "_ordinary", "_pairs", "_paths", "_plain", "_prose", "_strings", "_text", "_uris",
-        "_values", "_withholds",
+        "_binary_names", "_json", "_names", "_ordinary", "_pairs", "_paths", "_plain", "_prose", "_strings", "_text",
+        "_uris", "_values", "_withholds",
     )  # fmt: skip
 
     def __init__(self, names: SecretNames, values: SecretValues, paths: JsonPaths, *, withholds: bool = True) -> None:
@@ -137,7 +137,9 @@ class Masker:
         self._plain = values.look(_ENCODED, text.plain_hint, pairs.hint)
         self._prose = values.look(_ASCII_ESCAPE, _ENCODED, text.prose_hint, text.part_hint, pairs.hint)
         self._binary_names = names.binary_names()
-        self._uris = SecretUris(names, values, self._rules_of_string, _ENCODED, text.plain_hint, text.uri_hint, pairs.hint)
+        self._uris = SecretUris(
+            names, values, self._rules_of_string, _ENCODED, text.plain_hint, text.uri_hint, pairs.hint
+        )
 
     def event(self, event: Event, report: Report | None = None) -> Event:
         """Mask an event in place and return it. Ids stay; bodies are ``Body`` objects or wire values."""
