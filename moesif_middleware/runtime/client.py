@@ -180,9 +180,11 @@ class Moesif:
 
     def passes(self) -> bool:
         """Return whether this request needs no look at all, and count it if so: nobody's events are kept."""
+        if not self.snapshot.silent:
+            return False
         if self._pid != os.getpid():
             self.forget()
-        if not self.snapshot.silent or (self.feed is not None and not self.feed.started):
+        if self.feed is not None and not self.feed.started:
             return False
         self.ledger.capture("sampled_out")
         return True

@@ -313,26 +313,24 @@ class BodyBuffer:
 
     def feed(self, chunk: Any) -> None:
         """Take note of a chunk. Keeps a reference to immutable bytes, a copy of anything else."""
-        if type(chunk) is bytes:
-            size = len(chunk)
-        elif isinstance(chunk, (bytes, bytearray, memoryview)):
-            size = memoryview(chunk).nbytes
-        else:
-            # An application that sends text has its error from the server, not from somebody who looks on.
-            return
-        if not size:
-            return
-        self.total += size
-        self.count += 1
+        if type(chunk) is not bytes:
+            if not isinstance(chunk, (bytes, bytearray, memoryview)):
+                # An application that sends text has its error from the server, not from somebody who looks on.
+                return
+            chunk = memoryview(chunk).cast("B") if memoryview(chunk).nbytes else b""
+        if chunk:
+            self.total += len(chunk)
+            self.count += 1
+            if self.kept < self.limit:
+                self._keep(chunk)
+
+    def _keep(self, chunk: bytes | memoryview) -> None:
         room = self.limit - self.kept
-        if room <= 0:
-            return
-        if size > room:
-            chunk, size = bytes(memoryview(chunk).cast("B")[:room]), room
-        elif type(chunk) is not bytes:
-            chunk = bytes(chunk)
-        self.chunks.append(chunk)
-        self.kept += size
+        if len(chunk) > room:
+            chunk = memoryview(chunk)[:room]
+        kept = bytes(chunk)
+        self.chunks.append(kept)
+        self.kept += len(kept)
 
     @property
     def truncated(self) -> bool:
