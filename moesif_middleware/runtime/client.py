@@ -341,7 +341,9 @@ class Moesif:
             else:
                 if route is not None and exchange.route is None:
                     self._find_route(exchange, route)
-                self.worker.put("events", exchange, exchange.cost, priority(exchange))
+                # Exact where it counts: the head of a request that waits behind a full batch may be as large as a body.
+                waits = self.worker.queue.count >= self.settings.batch_events
+                self.worker.put("events", exchange, exchange.whole_cost if waits else exchange.cost, priority(exchange))
         except Exception as error:  # an error of ours must not reach the application
             self.failed("submit", error)
             self.ledger.capture("dropped", "internal_error")

@@ -50,11 +50,12 @@ class BoundedQueue:
     def put(self, entry: Entry, worth: int) -> int:
         """Append an entry, making room for it if need be. Returns the count after it, 0 when it was lost itself."""
         if entry.cost > self._most_bytes:
-            # A body in a hundred thousand pieces: room for it would cost all others, and there would be none.
+            # A body in a hundred thousand pieces: room for it would cost all others, and there would be none still.
             entry = _without_bodies(entry)
         with self._lock:
             if self.count >= self._most or self.bytes + entry.cost > self._most_bytes:
-                self._make_room(entry.cost, worth)
+                if entry.cost <= self._most_bytes:
+                    self._make_room(entry.cost, worth)
                 if self.count >= self._most or self.bytes + entry.cost > self._most_bytes:
                     self._lost(entry, "queue_full")
                     return 0
@@ -111,4 +112,4 @@ def _without_bodies(entry: Entry) -> Entry:
     if not isinstance(exchange, Exchange):
         return entry
     exchange.shed_bodies()
-    return entry._replace(cost=exchange.cost)
+    return entry._replace(cost=exchange.whole_cost)

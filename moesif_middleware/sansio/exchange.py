@@ -8,6 +8,7 @@ is held. ``Exchange`` and ``BodyBuffer`` are mutable, one per request; everythin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
@@ -21,6 +22,10 @@ _MOST_NAMES, _SHORT_NAME = 1024, 64
 # Nothing of what a client spelt is spelt anew, but for what no URI can hold.
 _SPELT = "".join(map(chr, range(33, 127)))
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_USUAL_BYTES = 2048
+"""About what an exchange with a usual head holds, without its bodies."""
+_PAIR_BYTES = 130
+"""What Python's objects for a header take, beside its text."""
 
 
 def join_headers(raw: RawHeaders) -> dict[str, str]:
@@ -107,6 +112,11 @@ class RequestHead:
         query = f"?{self.query_string}" if self.query_string else ""
         return f"{self.scheme}://{authority}{self.wire_path}{query}"
 
+    @property
+    def size(self) -> int:
+        """Return about how many bytes of memory the head holds."""
+        raise NotImplementedError
+
     def _join(self) -> dict[str, str]:
         raise NotImplementedError
 
@@ -178,6 +188,11 @@ class ScopeHead(RequestHead):
                 return value.decode("latin-1")
         return None
 
+    @property
+    def size(self) -> int:
+        """Return about how many bytes of memory the head holds."""
+        return _size(self.raw_headers) + len(self._path) + len(self._raw_path or b"") + len(self._query)
+
     def _join(self) -> dict[str, str]:
         return join_headers(self.raw_headers)
 
@@ -235,6 +250,11 @@ class EnvironHead(RequestHead):
         value = self._items.get("HTTP_" + name.upper().replace("-", "_"))
         return None if value is None else str(value)
 
+    @property
+    def size(self) -> int:
+        """Return about how many bytes of memory the head holds."""
+        return _size(self._items.items()) + len(self._path_info) + len(self._query) + len(self._raw_uri or "")
+
     def _join(self) -> dict[str, str]:
         known = _KNOWN_KEYS
         return {known.get(key) or _environ_name(key): _unwrap(str(value)) for key, value in self._items.items()}
@@ -271,6 +291,11 @@ class UrlHead(RequestHead):
         """Return the query as it is in the URL."""
         return self._parts.query
 
+    @property
+    def size(self) -> int:
+        """Return about how many bytes of memory the head holds."""
+        return _size(self._raw_headers) + sum(map(len, self._parts))
+
     def _join(self) -> dict[str, str]:
         return join_headers(self._raw_headers)
 
@@ -284,6 +309,11 @@ def _environ_name(key: str) -> str:
     if len(key) <= _SHORT_NAME and len(_KNOWN_KEYS) < _MOST_NAMES:
         _KNOWN_KEYS[key] = name
     return name
+
+
+def _size(pairs: Iterable[tuple[Any, Any]]) -> int:
+    lengths = list(map(len, chain.from_iterable(pairs)))
+    return sum(lengths) + _PAIR_BYTES * len(lengths) // 2
 
 
 def _unwrap(value: str) -> str:
@@ -419,9 +449,19 @@ class Exchange:
 
     @property
     def cost(self) -> int:
-        """Return about how many bytes of memory the exchange holds while it is queued."""
-        size = 2048
+        """Return about how many bytes of memory the exchange holds while it is queued, if its head is a usual one."""
+        size = _USUAL_BYTES
         for body in (self.request_body, self.response_body):
             if body is not None:
                 size += body.kept + 64 * len(body.chunks)
         return size
+
+    @property
+    def whole_cost(self) -> int:
+        """Return the same for any head and metadata, which takes longer to find out."""
+        said = self.metadata.values() if self.metadata else ()
+        try:
+            head = self.head.size + _size(self.response_headers) + sum(len(v) for v in said if isinstance(v, str))
+        except (TypeError, ValueError):  # what is no pair of texts or bytes is refused by the server
+            return self.cost
+        return self.cost + max(head - _USUAL_BYTES, 0)

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import pytest
 
+from moesif_middleware import MemorySink, Moesif
+from moesif_middleware.errors import TransportError
 from moesif_middleware.runtime.queue import NOTABLE, ORDINARY, VITAL, BoundedQueue, Entry
-from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
+from moesif_middleware.sansio.batches import Batch
+from moesif_middleware.sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead, UrlHead
+from moesif_middleware.sansio.protocol import Answer
 
 KIB = 1024
+MOST = 2 * KIB * KIB
+
+
+class Failing(MemorySink):
+    """A collector that is away."""
+
+    def send(self, batch: Batch, timeout: float) -> Answer:
+        raise TransportError("away")
 
 
 def entry(name: str, body: bytes = b"", pieces: int = 1, born: float = 0.0) -> Entry:
@@ -110,3 +122,39 @@ def test_take_is_bounded_and_oldest_is_the_oldest_of_all() -> None:
     queue.put(entry("/newer", born=3.0), ORDINARY)
     assert len(queue.take(10, 1)) == 1
     assert queue.oldest() == 3.0
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        ScopeHead({"path": "/"}, [(b"cookie", b"c" * 50 * KIB)]),
+        ScopeHead({"path": "/" + "p" * 50 * KIB}, []),
+        ScopeHead({"path": "/", "query_string": b"q" * 50 * KIB}, []),
+        ScopeHead({"path": "/"}, [(b"x-%d" % number, b"") for number in range(500)]),
+        EnvironHead({"PATH_INFO": "/", "HTTP_COOKIE": "c" * 50 * KIB}),
+        EnvironHead({"PATH_INFO": "/", "QUERY_STRING": "q" * 50 * KIB}),
+        UrlHead("GET", "http://h/?" + "q" * 50 * KIB, []),
+    ],
+    ids=lambda head: type(head).__name__,
+)
+def test_what_a_head_holds_is_counted_once_a_batch_waits(head: RequestHead) -> None:
+    """Requests with 60 KB of headers each, and a collector that is away: the budget of bytes is kept all the same."""
+    moesif = Moesif(application_id="x", sink=Failing(), batch_events=10, queue_bytes=MOST)
+    try:
+        for _ in range(10 + 3 * MOST // (50 * KIB)):
+            exchange = Exchange(head, 0.0)
+            exchange.status = 200
+            moesif.submit(exchange)
+        assert moesif.worker.queue.count < 10 + MOST // (50 * KIB) + 10
+        assert moesif.stats()["dropped"]["queue_full"] > 0
+    finally:
+        moesif.close(0)
+
+
+def test_an_odd_head_or_metadata_does_not_cost_the_event() -> None:
+    """What cannot be measured is taken for usual."""
+    exchange = Exchange(ScopeHead({"path": "/"}, [(b"a", None)]), 0.0)  # type: ignore[list-item]
+    assert exchange.whole_cost == exchange.cost
+    exchange = Exchange(ScopeHead({"path": "/"}, []), 0.0)
+    exchange.metadata = {"note": "n" * 10 * KIB, "number": 7}
+    assert exchange.whole_cost >= exchange.cost + 8 * KIB
