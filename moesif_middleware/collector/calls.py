@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from starlette.requests import Request
@@ -68,6 +68,15 @@ def require_json_acceptable(request: Request) -> None:
     raise Refusal(406, "the answer is application/json")
 
 
+def chosen(apps: Iterable[str], wanted: str) -> str | None:
+    """Return the application id that equals ``wanted``, None without one.
+
+    All are compared, each in constant time, so that the time does not tell which one was near.
+    """
+    found = [app for app in apps if same(app, wanted)]
+    return found[0] if found else None
+
+
 def same(one: str, other: str) -> bool:
     """Return whether two secrets are equal, in a time that does not tell how far they agree."""
     return hmac.compare_digest(one.encode("utf-8", "surrogateescape"), other.encode("utf-8", "surrogateescape"))
@@ -77,11 +86,10 @@ def _application(request: Request, context: CollectorContext) -> str:
     sent = request.headers.get(APPLICATION_ID)
     if sent is None:
         raise Refusal(401, "X-Moesif-Application-Id is missing")
-    # All are compared, so that the time does not tell which one was near.
-    found = [app for app in context.apps if same(app, sent)]
-    if not found:
+    found = chosen(context.apps, sent)
+    if found is None:
         raise Refusal(401, "X-Moesif-Application-Id is not an application of this collector")
-    return found[0]
+    return found
 
 
 def bearer(request: Request) -> str:
@@ -94,11 +102,12 @@ def bearer(request: Request) -> str:
 
 def managed_application(context: CollectorContext, wanted: str | None) -> str:
     """Return the application that a management call names; ``~`` and none are the first one. Raises Refusal 404."""
-    if wanted in (None, "~"):
+    if wanted is None or wanted == "~":
         return context.apps[0]
-    if wanted not in context.apps:
+    found = chosen(context.apps, wanted)
+    if found is None:
         raise Refusal(404, "app_id is not an application of this collector")
-    return wanted
+    return found
 
 
 def _authorize(request: Request, context: CollectorContext, scopes: tuple[str, ...]) -> str:

@@ -19,7 +19,7 @@ from .checks import Fields, Unfit, schema_of
 from .context import CollectorContext
 from .operations import APP_ID, OBJECT, Operation, Query, array_of
 from .parameters import whole_number
-from .payload import MEGABYTE, parse, read
+from .payload import MEGABYTE, parse_storable, read
 from .refusals import JSONAnswer, Refusal
 
 DOCUMENT_LIMIT: Final = MEGABYTE
@@ -229,7 +229,7 @@ async def posted(request: Request, limit: int = DOCUMENT_LIMIT, *, needed: bool 
     raw = await read(request, limit)
     if not raw.strip() and not needed:
         return {}
-    return parse(raw, request.headers.get("content-encoding", ""), limit)
+    return parse_storable(raw, request.headers.get("content-encoding", ""), limit)
 
 
 def paged(request: Request, documents: list[Document]) -> list[Document]:

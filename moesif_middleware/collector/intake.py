@@ -11,6 +11,7 @@ import orjson
 
 from ..models import wire_time
 from .checks import Unfit, base64_bytes, epoch_ms
+from .encoding import encoded
 from .stores import EventRow
 from .stores.schema import API_CALL, USER_ACTION
 from .wire import ACTION, check_event
@@ -134,21 +135,14 @@ def _row(event: dict[str, Any], arrival: Arrival, time_ms: int) -> EventRow:
 
 
 def _encoded(event: dict[str, Any]) -> bytes:
-    encoded = _dumps(event)
-    if len(encoded) <= BODY_LIMIT:
-        return encoded
+    document = encoded(event)
+    if len(document) <= BODY_LIMIT:
+        return document
     bodies = sum(_cut_body(event, side) for side in ("request", "response"))
-    encoded = _dumps(event)
-    if len(encoded) - bodies > EVENT_LIMIT:
+    document = encoded(event)
+    if len(document) - bodies > EVENT_LIMIT:
         raise TooLarge(f"has over {EVENT_LIMIT} bytes beside its bodies")
-    return encoded
-
-
-def _dumps(event: dict[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(event)
-    except TypeError as error:
-        raise Unfit(f"cannot be stored as JSON: {error}") from None
+    return document
 
 
 def _cut_body(event: dict[str, Any], side: str) -> int:

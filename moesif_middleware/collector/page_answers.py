@@ -7,6 +7,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .calls import chosen
 from .context import CollectorContext
 from .listing import Listing
 from .qualifiers import Qualifier, parse
@@ -38,9 +39,10 @@ def application(request: Request, context: CollectorContext) -> str:
     wanted = request.query_params.get("app")
     if not wanted:
         return context.apps[0]
-    if wanted not in context.apps:
+    found = chosen(context.apps, wanted)
+    if found is None:
         raise Refusal(404, "app is not an application of this collector", SECURITY_HEADERS)
-    return wanted
+    return found
 
 
 def listing(request: Request, context: CollectorContext) -> Listing:

@@ -8,6 +8,7 @@ import orjson
 from starlette.requests import ClientDisconnect, Request
 
 from ..sansio.decoding import Undecodable, undo
+from .encoding import encoded
 from .refusals import Refusal
 
 MEGABYTE: Final = 1024 * 1024
@@ -49,6 +50,13 @@ def parse(raw: bytes, content_encoding: str, limit: int) -> Any:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise Refusal(400, f"the body is not JSON: {error}") from None
+
+
+def parse_storable(raw: bytes, content_encoding: str, limit: int) -> Any:
+    """Return the JSON value of a body that can be written as JSON again. Raises Unfit, and Refusal as ``parse``."""
+    value = parse(raw, content_encoding, limit)
+    encoded(value)
+    return value
 
 
 def plain(raw: bytes, content_encoding: str, limit: int) -> bytes:

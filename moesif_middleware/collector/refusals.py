@@ -19,6 +19,10 @@ class JSONAnswer(Response):
 
     media_type = "application/json"
 
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Set the headers, and that no browser may take captured content for anything but JSON."""
+        super().init_headers({"X-Content-Type-Options": "nosniff", **(headers or {})})
+
     def render(self, content: Any) -> bytes:
         """Return the body's bytes; bytes pass as they are."""
         return content if isinstance(content, bytes) else orjson.dumps(content)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..errors import ConfigurationError
@@ -19,7 +19,7 @@ _LOOPBACK_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 class ManagementKey:
     """A bearer key of the Management API. ``scopes`` is what it may do, such as ``read:events``; None is everything."""
 
-    key: str
+    key: str = field(repr=False)
     scopes: frozenset[str] | None = None
 
 
@@ -33,9 +33,9 @@ class CollectorSettings:
     """
 
     store: str
-    apps: tuple[str, ...]
+    apps: tuple[str, ...] = field(repr=False)
     management_keys: tuple[ManagementKey, ...] = ()
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     host: str = "127.0.0.1"
     allowed_hosts: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()

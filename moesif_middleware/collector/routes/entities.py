@@ -18,7 +18,7 @@ from ..checks import Fields, Unfit, at, list_of
 from ..context import CollectorContext
 from ..merge import merged
 from ..operations import OBJECT, Operation
-from ..payload import MEGABYTE, parse, read
+from ..payload import MEGABYTE, parse_storable, read
 from ..refusals import JSONAnswer
 from ..wire import COMPANY, SUBSCRIPTION, USER
 
@@ -72,7 +72,7 @@ def _handler(entity: Entity, items_of: Callable[[Any], list[tuple[str, Any]]]) -
         raw = await read(request, BATCH_LIMIT)
         coding = request.headers.get("content-encoding", "")
         async with context.large_bodies:
-            document = await run_in_threadpool(parse, raw, coding, BATCH_LIMIT)
+            document = await run_in_threadpool(parse_storable, raw, coding, BATCH_LIMIT)
         updates = upserts(entity, items_of(document), int(time.time() * 1000))
         await asyncio.wrap_future(context.store.put(app, entity.kind, updates))
         return JSONAnswer({}, 201, (await context.feeds.served(app)).tags)

@@ -17,7 +17,7 @@ from ..checks import Fields, list_of, map_of
 from ..context import CollectorContext
 from ..feed import CONFIG_KEY
 from ..operations import APP_ID, OBJECT, Operation, array_of
-from ..payload import MEGABYTE, parse, read
+from ..payload import MEGABYTE, parse_storable, read
 from ..refusals import JSONAnswer
 from .governance import REGEX_GROUP
 
@@ -73,7 +73,7 @@ async def _update(request: Request, context: CollectorContext, app: str) -> Resp
 
 async def _edit(request: Request, context: CollectorContext, app: str, *, merge: bool) -> Response:
     raw = await read(request, CONFIG_LIMIT)
-    config: Any = parse(raw, request.headers.get("content-encoding", ""), CONFIG_LIMIT)
+    config: Any = parse_storable(raw, request.headers.get("content-encoding", ""), CONFIG_LIMIT)
     CONFIG(config)
     await asyncio.wrap_future(context.store.put(app, "config", {CONFIG_KEY: config}, merge=merge))
     context.feeds.changed(app)

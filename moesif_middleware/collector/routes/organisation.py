@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from .. import checks
+from ..calls import chosen
 from ..checks import Check, Fields, epoch_ms, list_of
 from ..context import CollectorContext
 from ..documents import Collection, Document, present
@@ -93,8 +94,8 @@ async def list_apps(request: Request, context: CollectorContext, app: str) -> Re
 
 async def update_app(request: Request, context: CollectorContext, app: str) -> Response:  # noqa: ARG001 - a Handler
     """Change what an application is called."""
-    key = request.path_params["id"]
-    if key not in context.apps:
+    key = chosen(context.apps, request.path_params["id"])
+    if key is None:
         raise Refusal(404, "there is no such application")
     posted = await _APPS.posted(request, _APP)
     async with context.editing:
