@@ -239,7 +239,8 @@ class _Call:
         """Read the body up to the capture limit, for a rule that reads it; the application gets every message of it."""
         self._ahead = deque()
         size = 0
-        while size < self._moesif.body_limit:
+        limit = self._moesif.ahead_buffer(self.exchange).limit
+        while size < limit:
             message = await self._receive()
             self._ahead.append(message)
             self._saw(message)

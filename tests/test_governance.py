@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,7 @@ from werkzeug.wrappers import Request as WerkzeugRequest
 from moesif_middleware import Hooks, identify
 from moesif_middleware.asgi import MoesifMiddleware as AsgiMiddleware
 from moesif_middleware.sansio.governance import Block, Ruleset
+from moesif_middleware.sansio.sampling import Sampling
 from moesif_middleware.testing import Recorder, recording
 from moesif_middleware.wsgi import MoesifMiddleware as WsgiMiddleware
 from tests import test_asgi, test_wsgi
@@ -163,6 +165,83 @@ async def test_a_rule_reads_the_body_and_the_application_gets_all_of_it(
     assert (await via(recorder, b'{"kind": "good"}')).status == 200
     assert (await via(recorder, b"not json")).status == 200
     assert [event["request"]["transfer_encoding"] for event in recorder.events] == ["json", "json", "base64"]
+
+
+KIND = {"path": "request.body.kind", "value": "^bad$"}
+
+
+@both
+@pytest.mark.parametrize(
+    "settings", [{"capture_body": False}, {"capture_content_types": ("text/*",)}, {"skip_paths": ("/*",)}]
+)
+async def test_a_rule_reads_a_body_that_no_event_keeps(via: Callable[..., Any], settings: dict[str, Any]) -> None:
+    """What is captured and what rules read are two things: no setting of the one gets round the other."""
+    with recording(**settings) as recorder:
+        use(recorder, [rule("r", regex_config=[{"conditions": [KIND]}])])
+        assert (await via(recorder, b'{"kind": "bad"}')).status == 403
+        assert (await via(recorder, b'{"kind": "good"}')).ran
+        assert all("body" not in event["request"] for event in recorder.events)
+        assert recorder.moesif.stats()["errors"] == {}
+
+
+@both
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (gzip.compress(b'{"kind": "bad"}'), {"Content_Encoding": "gzip"}),
+        (b'\xef\xbb\xbf{"kind": "bad"}', {}),
+        (b'{"x": "\\ud800", "kind": "bad"}', {}),
+        (b'{"x": %s, "kind": "bad"}' % (b"[" * 200 + b"]" * 200), {}),
+        (b'{"kind": "bad", "x": "%s"}' % (b"x" * 200_000), {}),
+    ],
+    ids=["compressed", "a byte order mark", "half a surrogate pair", "deep", "beyond the limit"],
+)
+async def test_a_rule_is_not_got_round_by_odd_json(
+    recorder: Recorder, via: Callable[..., Any], body: bytes, headers: dict[str, str]
+) -> None:
+    """What frameworks read as JSON, rules read as JSON; beyond the capture limit they see nothing."""
+    use(recorder, [rule("r", regex_config=[{"conditions": [KIND]}])])
+    assert (await via(recorder, body, **headers)).status == 403
+
+
+@both
+async def test_a_block_whose_rate_cannot_be_found_fails_open(
+    recorder: Recorder, via: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The application runs, and the event does not say that it did not."""
+
+    def fail(*arguments: Any) -> Any:
+        raise ZeroDivisionError
+
+    use(recorder, [rule("r")])
+    monkeypatch.setattr(Sampling, "rate_before", fail)
+    assert (await via(recorder)).ran
+    assert "blocked_by" not in recorder.events[0]
+
+
+@both
+async def test_the_event_of_a_block_is_masked(recorder: Recorder, via: Callable[..., Any]) -> None:
+    """As any other: the client gets what the rule says, the collector does not."""
+    answer = {"status": 403, "headers": {"X-Api-Key": "c4n4ry"}, "body": {"password": "c4n4ry"}}
+    use(recorder, [rule("r", response=answer)])
+    assert (await via(recorder)).body == b'{"password":"c4n4ry"}'
+    assert "c4n4ry" not in str(recorder.events)
+
+
+@both
+async def test_a_block_is_skipped_and_sampled_like_any_other(via: Callable[..., Any]) -> None:
+    """The skip hook is asked about it with the answer that the client got."""
+    asked: list[int] = []
+
+    def skip(request: Any, response: Any) -> bool:
+        asked.append(response.status_code)
+        return True
+
+    with recording(hooks=Hooks(skip=skip)) as recorder:
+        use(recorder, [rule("r")])
+        assert (await via(recorder)).status == 403
+        assert recorder.events == []
+        assert asked == [403]
 
 
 @both

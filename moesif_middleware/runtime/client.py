@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
-import orjson
 
 from ..errors import ConfigurationError, InvalidModel
 from ..models import Action, Company, Event, Subscription, User
+from ..sansio import decoding, jsontext
 from ..sansio import events as wire
-from ..sansio import jsontext
 from ..sansio.conditions import Subject
 from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead
 from ..sansio.governance import ALLOW, Allow, Block, Snapshot, sendable
@@ -249,7 +248,12 @@ class Moesif:
                     exchange.sampled_as = (rate, exchange.user_id, exchange.company_id)
         except Exception as error:  # fail open: rules must not break the application
             self.failed("governance", error)
+            exchange.blocked_by = None
             return ALLOW
+        finally:
+            if exchange.request_body is not None and not self._keeps_request(exchange):
+                # It was read for the rules alone.
+                exchange.request_body = None
         return decision
 
     def _govern(self, snapshot: Snapshot, subject: Subject, exchange: Exchange) -> Allow | Block:
@@ -284,14 +288,22 @@ class Moesif:
         sane = given and len(given) <= 128 and given.isascii() and given.replace("-", "").replace("_", "").isalnum()
         exchange.transaction_header = given if sane else self.new_transaction_id()
 
+    def ahead_buffer(self, exchange: Exchange) -> BodyBuffer:
+        """Return a buffer for what rules read of the request's body, whatever of it the event may keep."""
+        exchange.request_body = BodyBuffer(self.settings.body_bytes)
+        return exchange.request_body
+
     def request_buffer(self, exchange: Exchange) -> BodyBuffer | None:
         """Return a buffer for the request's body, when it is to be kept. Asked at its first byte."""
-        wanted = exchange.keep and exchange.bodies and not exchange.skipped
-        types = self.keeps_media_type
-        if not wanted or (types is not None and not types(exchange.head.header("content-type") or "")):
+        if not self._keeps_request(exchange):
             return None
         exchange.request_body = BodyBuffer(self.body_limit)
         return exchange.request_body
+
+    def _keeps_request(self, exchange: Exchange) -> bool:
+        wanted = exchange.keep and exchange.bodies and not exchange.skipped
+        types = self.keeps_media_type
+        return wanted and (types is None or types(exchange.head.header("content-type") or ""))
 
     def response_buffer(self, exchange: Exchange) -> BodyBuffer | None:
         """Return a buffer for the response's body, when it is to be kept. Asked when the response starts."""
@@ -669,13 +681,20 @@ def _compiled(masking: Masking) -> Masker:
 
 
 def json_body(exchange: Exchange) -> Any:
-    """Return the request's body as JSON, None when it is none or was cut."""
+    """Return the request's body as JSON, decoded, of one that was cut what was kept; None when it is none."""
     body = exchange.request_body
-    if body is None or body.truncated:
+    if body is None:
         return None
+    data, coding = body.getvalue(), exchange.head.header("content-encoding")
+    # What is read ahead of the application may end at the limit.
+    cut = body.kept >= body.limit
     try:
-        return orjson.loads(body.getvalue())
-    except orjson.JSONDecodeError:
+        if coding:
+            # Or a rule could be got round by compressing what it reads.
+            data, whole = decoding.undo(data, coding, body.limit)
+            cut = cut or not whole
+        return jsontext.parse_cut(data) if cut else jsontext.parse_any(data)
+    except ValueError:
         return None
 
 

@@ -49,7 +49,8 @@ class Input:
         itself; empty when there is none.
         """
         made = cls(stream, exchange, moesif)
-        most = min(int(length), moesif.body_limit) if length.isdigit() else moesif.body_limit
+        limit = moesif.ahead_buffer(exchange).limit
+        most = min(int(length), limit) if length.isdigit() else limit
         pieces: list[bytes] = []
         while most > 0 and (piece := made.read(most)):
             pieces.append(piece)

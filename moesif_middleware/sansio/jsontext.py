@@ -100,6 +100,14 @@ def _skimmer() -> Any:
     return msgspec.json.Decoder(dict[str, raw] | list[raw])
 
 
+def parse_any(data: bytes) -> Any:
+    """Return the value of a whole document, however deep orjson reads. Raises ValueError for what is not JSON."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return _parse_slowly(data)
+
+
 def value_or(data: bytes, text: str) -> Any:
     """Return the value of a document, or the text that stands in for one that is no JSON."""
     if not looks_like_json(data):
