@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from moesif_middleware import Hooks, Moesif
 from moesif_middleware.testing import Recorder, recording
 
-from .frameworks.doors import Answer, Door, Stage
+from .frameworks.doors import PATIENCE, Answer, Door, Stage
 from .frameworks.shops import ADAPTERS, THING, Adapter
 
 BLOCK = b"""[{"_id": "b", "type": "regex", "block": true, "regex_config": [],
@@ -61,6 +62,14 @@ def watched(adapter: Adapter, *more: Moesif, **settings: Any) -> Iterator[tuple[
     stage = Stage()
     with recording(**settings) as recorder, adapter.serve(stage, [recorder.moesif, *more]) as door:
         yield door, stage, recorder
+
+
+def until(come: Callable[[], Any]) -> None:
+    """Wait for what a server does on its own once its client has gone."""
+    end = time.monotonic() + PATIENCE
+    while not come():
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 def same(seen: Answer, plain: Answer) -> None:
@@ -233,6 +242,7 @@ def test_a_client_that_goes_away_is_one_event_with_what_it_got(adapter: Adapter)
     with watched(adapter) as (door, stage, recorder):
         seen = door.ask("GET", "/stream", leave=True)
         assert (seen.status, seen.chunks, seen.error) == (plain.status, [b"one"], plain.error)
+        until(lambda: recorder.moesif.stats()["captured"])
         (event,) = recorder.events
         assert event["response"]["status"] == 200
         assert event["response"]["body"].startswith("b25l")

@@ -13,7 +13,14 @@ import moesif_middleware
 
 ROOT = Path(moesif_middleware.__file__).parent
 CORE = {"errors", "models", "settings", "_version"}
-OWN_FRAMEWORK = {"asgi": {"starlette"}, "wsgi": {"werkzeug"}, "django": {"django", "asgiref"}, "flask": {"flask"}}
+OWN_FRAMEWORK = {
+    "asgi": {"starlette"},
+    "wsgi": {"werkzeug"},
+    "django": {"django", "asgiref"},
+    "flask": {"flask"},
+    "aiohttp": {"aiohttp"},
+    "tornado": {"tornado"},
+}
 FORBIDDEN_IN_SANSIO = {
     "os", "time", "random", "threading", "socket", "asyncio", "logging", "io", "subprocess", "httpx", "pathlib",
     "secrets", "tempfile", "multiprocessing", "select", "signal", "starlette", "werkzeug",

@@ -1,4 +1,4 @@
-"""aiohttp's client: each request of a session. A body is kept when it is read whole, not when it is streamed."""
+"""aiohttp's client: each request of a session, and what is read of its answer."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 import orjson
 from aiohttp import ClientSession
 
+from ..runtime.content import Content
 from . import Outgoing, begin, replace
 
 
@@ -56,15 +57,11 @@ def _body(named: Mapping[str, Any]) -> bytes | str | None:
 
 
 def _look_at(response: Any, call: Outgoing) -> None:
+    response.content = Content(response.content, call.response_body, call.failed)
     read, release, close = response.read, response.release, response.close
 
     async def look() -> bytes:
-        try:
-            data: bytes = await read()
-        except BaseException as error:
-            call.failed(error)
-            raise
-        call.response_body(data)
+        data: bytes = await read()
         await call.afinish()
         return data
 

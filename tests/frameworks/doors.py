@@ -264,13 +264,16 @@ class SocketDoor:
             answer.chunks.append(chunk)
             self._stage.gate.set()
             if leave:
-                break
+                return answer
+        # The server closes once it is done with the request.
+        assert stream.read() == b""
         return answer
 
     def _chunks(self, stream: io.BufferedReader) -> Iterator[bytes]:
         while size := int(stream.readline() or b"0", 16):
             yield stream.read(size)
             stream.readline()
+        stream.readline()
 
 
 Stop = Callable[[], Awaitable[None]]

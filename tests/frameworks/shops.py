@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import importlib
 import json
+import socket
 import time
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from moesif_middleware import Moesif, identify, note_exception, set_route
 from moesif_middleware.asgi import MoesifMiddleware as Asgi
 from moesif_middleware.wsgi import MoesifMiddleware as Wsgi
 
-from .doors import Door, Stage, asgi_door, wsgi_door
+from .doors import Door, Stage, asgi_door, socket_door, wsgi_door
 
 Handles = Sequence[Moesif]
 JSON = "application/json"
@@ -457,6 +458,52 @@ def django(stage: Stage, handles: Handles, *, asynchronous: bool) -> Iterator[Do
                 yield wsgi
 
 
+def aiohttp(stage: Stage, handles: Handles) -> AbstractContextManager[Door]:
+    """Serve aiohttp.web by its own server."""
+    from aiohttp import web
+
+    from moesif_middleware.aiohttp import init_app
+
+    async def echo(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read(), content_type=JSON)
+
+    async def get_thing(request: web.Request) -> web.Response:
+        return web.Response(body=thing(stage), content_type=JSON)
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        async with contextlib.aclosing(chunks_async(stage)) as made:  # type: ignore[type-var]
+            async for chunk in made:
+                await response.write(chunk)
+        return response
+
+    async def get_fail(request: web.Request) -> web.Response:
+        fail(stage)
+        return web.Response()
+
+    async def get_who(request: web.Request) -> web.Response:
+        return web.Response(body=await who_async(stage, request.match_info["name"]), content_type=JSON)
+
+    app = web.Application(client_max_size=10_000_000)
+    app.router.add_post("/echo", echo)
+    app.router.add_get(r"/things/{id:\d+}", get_thing)
+    app.router.add_get("/stream", stream)
+    app.router.add_get("/fail", get_fail)
+    app.router.add_get("/who/{name}", get_who)
+    for handle in handles:
+        init_app(app, handle)
+
+    async def start(listener: socket.socket) -> Callable[[], Awaitable[None]]:
+        runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=1)
+        await runner.setup()
+        await web.SockSite(runner, listener).start()
+        return runner.cleanup
+
+    return socket_door(start, stage)
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A framework with the middleware around its shop."""
@@ -491,4 +538,5 @@ ADAPTERS: dict[str, Adapter] = {
     "Bottle": Adapter(by_wsgi(bottle), "/things/<id:int>"),
     "Pyramid": Adapter(by_wsgi(pyramid), "/things/{id}"),
     "Django sync": Adapter(lambda stage, handles: django(stage, handles, asynchronous=False), "/things/<int:id>"),
+    "aiohttp.web": Adapter(aiohttp, "/things/{id}"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -22,6 +22,8 @@ from moesif_middleware.outgoing import OutgoingHooks
 from moesif_middleware.testing import Recorder, recording
 
 ANSWER = b'{"answer": 42, "password": "hunter2"}'
+arrived = threading.Event()
+"""Set by a client that has the first piece of a slow answer."""
 
 
 class Service(BaseHTTPRequestHandler):
@@ -30,7 +32,7 @@ class Service(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        body = self._body()
         packed = gzip.compress(ANSWER) if self.path == "/gzip" else ANSWER
         self.send_response(201)
         self.send_header("Content-Type", "application/json")
@@ -47,6 +49,28 @@ class Service(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(packed)))
         self.end_headers()
         self.wfile.write(packed)
+
+    def _body(self) -> bytes:
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def do_GET(self) -> None:
+        """Answer one piece, and another when the first has arrived; or break off after it."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Content-Length", "6")
+        self.end_headers()
+        self.wfile.write(b"one")
+        if self.path == "/breaks":
+            self.close_connection = True
+            return
+        self.wfile.write(b"two" if arrived.wait(20) else b"bad")
 
     def log_message(self, *_: Any) -> None:
         """Be quiet."""
@@ -220,3 +244,108 @@ def test_an_unknown_library_is_refused() -> None:
     """With what there is."""
     with pytest.raises(ConfigurationError, match="httpx, requests"):
         Moesif(application_id="a").capture_outgoing(["curl"])
+
+
+def pieces_by_httpx(url: str) -> list[bytes]:
+    with httpx.Client(trust_env=False) as client, client.stream("GET", url) as answer:
+        return [piece for piece in answer.iter_raw(3) if not arrived.set()]
+
+
+def pieces_by_httpx_async(url: str) -> list[bytes]:
+    async def run() -> list[bytes]:
+        async with httpx.AsyncClient(trust_env=False) as client, client.stream("GET", url) as answer:
+            return [piece async for piece in answer.aiter_raw(3) if not arrived.set()]
+
+    return asyncio.run(run())
+
+
+def pieces_by_requests(url: str) -> list[bytes]:
+    with requests.Session() as session:
+        session.trust_env = False
+        with session.get(url, timeout=20, stream=True) as answer:
+            return [piece for piece in answer.iter_content(3) if not arrived.set()]
+
+
+def pieces_by_urllib3(url: str) -> list[bytes]:
+    with urllib3.PoolManager() as pool:
+        answer = pool.request("GET", url, preload_content=False, retries=False)
+        return [piece for piece in answer.stream(3) if not arrived.set()]
+
+
+def pieces_by_aiohttp(url: str) -> list[bytes]:
+    async def run() -> list[bytes]:
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            return [piece async for piece in answer.content.iter_chunked(3) if not arrived.set()]
+
+    return asyncio.run(run())
+
+
+STREAMS: dict[str, Callable[[str], list[bytes]]] = {
+    name.removeprefix("pieces_by_"): found for name, found in tuple(globals().items()) if name.startswith("pieces_by_")
+}
+
+
+@pytest.mark.parametrize("library", STREAMS)
+def test_a_stream_is_handed_on_as_it_comes(recorder: Recorder, service: str, library: str) -> None:
+    """The server sends the second piece when the first has arrived; the event is there at the end, with both."""
+    arrived.clear()
+    with recorder.moesif.capture_outgoing():
+        assert STREAMS[library](f"{service}/slow") == [b"one", b"two"]
+    (event,) = recorder.events
+    assert event["response"]["status"] == 200
+    assert event["response"]["body"] == "b25ldHdv"
+
+
+@pytest.mark.parametrize("library", STREAMS)
+def test_an_answer_that_breaks_off_is_the_callers_error_and_an_event(
+    recorder: Recorder, service: str, library: str
+) -> None:
+    """The exception passes through as it is without us, and the event has its type."""
+    with pytest.raises(Exception) as plain:
+        STREAMS[library](f"{service}/breaks")
+    with recorder.moesif.capture_outgoing(), pytest.raises(type(plain.value)):
+        STREAMS[library](f"{service}/breaks")
+    (event,) = recorder.events
+    assert event["response"]["status"] == 200
+    assert event["metadata"]["exception"].endswith(("Error", "ProtocolError", "IncompleteRead"))
+
+
+def uploads() -> Iterator[bytes]:
+    for number in range(10):
+        yield b"%d" % number * 10_000
+
+
+def upload_by_httpx(url: str) -> str:
+    with httpx.Client(trust_env=False) as client:
+        return client.post(url, content=uploads()).headers["x-size"]
+
+
+def upload_by_requests(url: str) -> str:
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.post(url, data=uploads(), timeout=20).headers["x-size"]
+
+
+def upload_by_urllib3(url: str) -> str:
+    with urllib3.PoolManager() as pool:
+        return pool.request("POST", url, body=uploads(), retries=False).headers["x-size"]
+
+
+def upload_by_aiohttp(url: str) -> str:
+    async def chunks() -> AsyncIterator[bytes]:
+        for piece in uploads():
+            yield piece
+
+    async def run() -> str:
+        async with aiohttp.ClientSession() as session, session.post(url, data=chunks()) as answer:
+            return answer.headers["x-size"]
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("upload", [upload_by_httpx, upload_by_requests, upload_by_urllib3, upload_by_aiohttp])
+def test_a_streamed_upload_arrives_whole(recorder: Recorder, service: str, upload: Callable[[str], str]) -> None:
+    """A body that can be read once is read once, by the library."""
+    with recorder.moesif.capture_outgoing():
+        assert upload(f"{service}/plain") == "100000"
+    assert [event["response"]["status"] for event in recorder.events] == [201]

@@ -1,0 +1,220 @@
+"""aiohttp.web: ``init_app(app, moesif)`` puts a middleware in front of all others, and sees what goes out.
+
+Handlers, streams, file responses and websockets are as without it; a websocket makes no event.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from .runtime import hooks
+from .runtime.client import Moesif
+from .runtime.content import Content
+from .runtime.current import current
+from .sansio.exchange import Exchange, ScopeHead
+from .sansio.governance import ALLOW, Block
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_CALLS: Any = web.RequestKey("moesif_middleware", tuple) if hasattr(web, "RequestKey") else "moesif_middleware"
+"""The request's key for its calls, one of each handle whose middleware it has passed: twice by mistake is once."""
+_TRANSACTION = "X-Moesif-Transaction-Id"
+
+
+def init_app(app: web.Application, moesif: Moesif | None = None, **settings: Any) -> Moesif:
+    """Watch an application with all its sub-applications, and return the handle that does."""
+    handle = moesif if moesif is not None else Moesif.shared(**settings)
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await _serve(handle, request, handler)
+
+    async def prepared(request: web.Request, response: web.StreamResponse) -> None:
+        for call in request.get(_CALLS, ()):
+            if call.moesif is handle:
+                call.prepared(response)
+
+    async def start(_: web.Application) -> None:
+        handle.start()
+
+    async def stop(_: web.Application) -> None:
+        await handle.apark()
+
+    app.middlewares.insert(0, middleware)
+    app.on_response_prepare.append(prepared)
+    app.on_startup.append(start)
+    app.on_cleanup.append(stop)
+    return handle
+
+
+async def _serve(handle: Moesif, request: web.Request, handler: Handler) -> web.StreamResponse:
+    calls = request.get(_CALLS, ())
+    if not handle.enabled or any(call.moesif is handle for call in calls) or handle.passes():
+        return await handler(request)
+    try:
+        call = _Call(handle, request)
+        call.exchange.outer = current.get() if calls else None
+        request[_CALLS] = (*calls, call)
+    except Exception as error:
+        # A request that cannot even be looked at still belongs to the application.
+        handle.failed("begin", error)
+        return await handler(request)
+    token = current.set(call.exchange)
+    try:
+        block = await call.admit()
+        return call.blocked(block) if block is not None else await handler(request)
+    except web.HTTPException:
+        # An answer like any other, which is sent next.
+        raise
+    except BaseException as error:
+        call.raised(error)
+        raise
+    finally:
+        current.reset(token)
+
+
+def _head(request: web.Request) -> ScopeHead:
+    raw_path, _, query = request.raw_path.partition("?")
+    if "://" in raw_path[:8]:
+        raw_path = "/" + raw_path.partition("://")[2].partition("/")[2]
+    scope = {
+        "method": request.method, "scheme": request.scheme, "path": unquote(raw_path), "raw_path": raw_path.encode(),
+        "query_string": query.encode(), "client": (request.remote, 0),
+    }  # fmt: skip
+    return ScopeHead(scope, list(request.raw_headers))
+
+
+class _Call:
+    """One request on its way."""
+
+    def __init__(self, handle: Moesif, request: web.Request) -> None:
+        self.moesif, self._request = handle, request
+        self.exchange: Exchange = handle.begin(_head(request))
+        self._headers: tuple[tuple[str, str], ...] = ()
+        """Headers that are set on the response."""
+        self._response: web.StreamResponse | None = None
+        self._done = False
+
+    async def admit(self) -> Block | None:
+        """Identify and decide; return the block, or None when the handler is to run."""
+        moesif, exchange, request = self.moesif, self.exchange, self._request
+        if moesif.hooks_before:
+            await hooks.arun(hooks.before(moesif.hooks, exchange, request, moesif.failed))
+        ahead = b""
+        if moesif.reads_body and request.can_read_body:
+            ahead = await self._read_ahead()
+        decision = moesif.decide(exchange)
+        wanted = exchange.keep and not exchange.skipped
+        if wanted:
+            moesif.correlate(exchange)
+        if decision is not ALLOW:
+            self._headers = tuple(decision.headers)
+        if isinstance(decision, Block):
+            return decision
+        if ahead or (wanted and request.can_read_body):
+            # There is no public way to look at what a handler reads; ``content`` is kept by its first reader.
+            content: Any = Content(request._payload, self._saw, ahead=ahead)  # noqa: SLF001  # as above
+            request._payload = content  # noqa: SLF001  # as above
+        return None
+
+    async def _read_ahead(self) -> bytes:
+        """Read the body up to the capture limit, for a rule that reads it; the handler gets every byte of it."""
+        ahead = bytearray()
+        stream = self._request._payload  # noqa: SLF001  # as below
+        while len(ahead) < self.moesif.body_limit and (piece := await stream.readany()):
+            ahead += piece
+        self._saw(bytes(ahead))
+        return bytes(ahead)
+
+    def _saw(self, data: bytes) -> None:
+        if data:
+            kept = self.exchange.request_body or self.moesif.request_buffer(self.exchange)
+            if kept is not None:
+                kept.feed(data)
+
+    def blocked(self, block: Block) -> web.Response:
+        """Return the answer in the handler's place."""
+        return web.Response(status=block.status, body=block.body)
+
+    def prepared(self, response: web.StreamResponse) -> None:
+        """Set our headers on a response that is about to start, note its own, and look at its body from here on."""
+        if isinstance(response, web.WebSocketResponse):
+            self._done = True
+            return
+        try:
+            self._prepare(response)
+        except Exception as error:
+            self.moesif.failed("response", error)
+
+    def _prepare(self, response: web.StreamResponse) -> None:
+        exchange = self.exchange
+        for name, value in self._headers:
+            response.headers[name] = value
+        if exchange.transaction_header:
+            response.headers[_TRANSACTION] = exchange.transaction_header
+        self._response = response
+        exchange.status = response.status
+        # What is written to a compressed response is not compressed yet.
+        exchange.response_headers = [
+            (name, value)
+            for name, value in response.headers.items()
+            if not (response.compression and name.lower() == "content-encoding")
+        ]
+        self.moesif.response_buffer(exchange)
+        self._look_at(response)
+
+    def _look_at(self, response: Any) -> None:
+        write, write_eof = response.write, response.write_eof
+
+        async def look(data: Any) -> None:
+            self._keep(data)
+            await write(data)
+
+        async def look_at_the_end(data: Any = b"") -> None:
+            self._keep(data or (response.body if isinstance(response, web.Response) else b""))
+            try:
+                await write_eof(data)
+            finally:
+                await self.finish()
+
+        response.write, response.write_eof = look, look_at_the_end
+
+    def _keep(self, data: Any) -> None:
+        kept = self.exchange.response_body
+        if kept is not None:
+            kept.feed(data)
+
+    def raised(self, error: BaseException) -> None:
+        """Note what left the handler, and submit. Nothing is awaited: the task may be cancelled."""
+        if isinstance(error, Exception):
+            self.exchange.error = type(error).__name__
+        if not self._done:
+            self._submit()
+
+    async def finish(self) -> None:
+        """Submit the exchange, once."""
+        if self._done:
+            return
+        self._done = True
+        moesif, exchange = self.moesif, self.exchange
+        exchange.ended = time.time()
+        if moesif.hooks_after and exchange.keep and not exchange.skipped:
+            view = moesif.view(exchange)
+            view.original = self._response
+            await hooks.arun(hooks.after(moesif.hooks, exchange, self._request, view, moesif.failed))
+        self._submit()
+        if moesif.settings.flush_each_request:
+            await moesif.aflush_request()
+
+    def _submit(self) -> None:
+        self._done = True
+        self.moesif.submit(self.exchange, self._route)
+
+    def _route(self) -> str | None:
+        resource = self._request.match_info.route.resource
+        return None if resource is None else resource.canonical

@@ -1,0 +1,118 @@
+"""aiohttp.web beyond the common questions: each way to read a body, files, websockets, sub-applications."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from moesif_middleware.aiohttp import init_app
+from moesif_middleware.testing import Recorder, recording
+from tests.test_wsgi import RULES_THAT_READ_THE_BODY
+
+BODY = b'{"kind": "x",\n' + b'"text": "' + b"y" * 40 + b'"\n}\n'
+
+
+async def joined(pieces: Any) -> bytes:
+    return b"".join([piece async for piece in pieces])
+
+
+async def repeated(read: Callable[[], Awaitable[bytes]]) -> bytes:
+    found = b""
+    while piece := await read():
+        found += piece
+    return found
+
+
+READS: dict[str, Callable[[web.Request], Awaitable[bytes]]] = {
+    "request.read()": lambda request: request.read(),
+    "read()": lambda request: request.content.read(),
+    "read(n)": lambda request: repeated(lambda: request.content.read(7)),
+    "readany()": lambda request: repeated(request.content.readany),
+    "readline()": lambda request: repeated(request.content.readline),
+    "readuntil()": lambda request: repeated(lambda: request.content.readuntil(b'"\n')),
+    "readexactly()": lambda request: request.content.readexactly(len(BODY)),
+    "iter_chunked()": lambda request: joined(request.content.iter_chunked(7)),
+    "iter_any()": lambda request: joined(request.content.iter_any()),
+    "iter_chunks()": lambda request: joined(piece async for piece, _ in request.content.iter_chunks()),
+    "iteration": lambda request: joined(request.content),
+}
+
+
+@asynccontextmanager
+async def serving(app: web.Application, **settings: Any) -> AsyncIterator[tuple[TestClient[Any, Any], Recorder]]:
+    """Serve an application with the middleware by aiohttp's own server."""
+    with recording(**settings) as recorder:
+        init_app(app, recorder.moesif)
+        async with TestClient(TestServer(app)) as client:
+            yield client, recorder
+
+
+@pytest.mark.parametrize("limit", [None, 20, 100_000])
+@pytest.mark.parametrize("how", READS)
+async def test_the_handler_reads_every_byte_however_it_reads(how: str, limit: int | None) -> None:
+    """Also after a rule had the body, or the first 20 bytes of it, read ahead."""
+
+    async def echo(request: web.Request) -> web.Response:
+        assert request.body_exists
+        body = await READS[how](request)
+        assert request.content.at_eof()
+        return web.Response(body=body)
+
+    app = web.Application()
+    app.router.add_post("/", echo)
+    async with serving(app, body_bytes=limit or 100_000) as (client, recorder):
+        if limit:
+            recorder.use(rules=RULES_THAT_READ_THE_BODY)
+        async with client.post("/", data=BODY, headers={"Content-Type": "application/json"}) as answer:
+            assert (answer.status, await answer.read()) == (200, BODY)
+        (event,) = recorder.events
+        assert event.get("metadata", {}).get("request_body_truncated") == (len(BODY) if limit == 20 else None)
+        assert limit == 20 or event["request"]["body"]["kind"] == "x"
+
+
+async def test_files_websockets_sub_applications_and_raised_answers(tmp_path: Path) -> None:
+    """A file without its body, no event of a websocket, the prefix in the route, and a 404 that is no exception."""
+    (tmp_path / "file").write_bytes(b"x" * 100)
+
+    async def file(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(tmp_path / "file")
+
+    async def socket(request: web.Request) -> web.WebSocketResponse:
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        await response.send_str("hello")
+        return response
+
+    async def missing(request: web.Request) -> web.Response:
+        raise web.HTTPNotFound(text="no such thing")
+
+    async def packed(request: web.Request) -> web.Response:
+        response = web.json_response({"a": 1})
+        response.enable_compression()
+        return response
+
+    app, inner = web.Application(), web.Application()
+    inner.router.add_get("/missing/{id}", missing)
+    inner.router.add_get("/packed", packed)
+    app.router.add_get("/file", file)
+    app.router.add_get("/socket", socket)
+    app.add_subapp("/inner", inner)
+    async with serving(app) as (client, recorder):
+        for path in ("/file", "/inner/missing/5", "/inner/packed"):
+            async with client.get(path) as answer:
+                await answer.read()
+        async with client.ws_connect("/socket") as connection:
+            assert await connection.receive_str() == "hello"
+        events = {event["metadata"]["route"]: event for event in recorder.events}
+        assert recorder.moesif.stats()["errors"] == {}
+    assert set(events) == {"/file", "/inner/missing/{id}", "/inner/packed"}
+    assert "body" not in events["/file"]["response"]
+    assert events["/inner/missing/{id}"]["response"]["status"] == 404
+    assert "exception" not in events["/inner/missing/{id}"]["metadata"]
+    assert events["/inner/packed"]["response"]["body"] == {"a": 1}
