@@ -20,7 +20,7 @@ from moesif_middleware import Moesif, Settings
 from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
 
 from .ingest import APP, collector, cpu_seconds
-from .overhead import document
+from .workloads import document
 
 TICK = 0.005
 """Seconds between two bursts of requests."""

@@ -315,7 +315,7 @@ class Settings:
     company_id_header: str | None = _option(None, Text(optional=True), "A request header that holds the company id.")
     company_id_claim: str | None = _option(None, Text(optional=True), "The JWT claim of the company id.")
 
-    batch_events: int = _option(100, Number(1, 10_000, "events"), "Events in one request to the collector, at most.")
+    batch_events: int = _option(500, Number(1, 10_000, "events"), "Events in one request to the collector, at most.")
     batch_bytes: int = _option(4_194_304, Number(65_536, 50_000_000, "bytes"), "Encoded bytes in one, at most.")
     flush_interval: float = _option(1.0, Number(0.01, 3600.0, "seconds"), "The longest that an event waits to be sent.")
     queue_events: int = _option(10_000, Number(1, 10_000_000, "events"), "Events waiting in memory, at most.")

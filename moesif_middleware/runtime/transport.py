@@ -7,6 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -208,6 +209,7 @@ class Transport:
             stream.drop()
 
 
+@lru_cache(maxsize=16)
 def _wire_url(text: str) -> httpcore.URL:
     url = httpx.URL(text)
     return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)

@@ -203,7 +203,7 @@ def test_memory_stays_in_the_budget_and_the_precious_stay_longest(
 ) -> None:
     """Bodies of good answers go first, then the events; failures and blocks stay. Every loss is counted."""
     server.stop()
-    moesif = make(queue_bytes=1_048_576, queue_events=300)
+    moesif = make(queue_bytes=1_048_576, queue_events=300, batch_events=100)
     submit(moesif, 5, path="/failed", status=500)
     for number in range(1000):
         submit(moesif, path=f"/{number}", body=b'"' + b"x" * 20_000 + b'"')

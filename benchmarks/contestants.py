@@ -1,0 +1,205 @@
+"""Who is measured. A contestant is a class that is made with a kind (ASGI, WSGI, Django) and a collector's URL.
+
+Each imports what it needs when it is made, so that it can run in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import threading
+import time
+import urllib.request
+import zlib
+from collections.abc import Sequence
+from queue import SimpleQueue
+from typing import Any, ClassVar, Protocol
+
+
+class Contestant(Protocol):
+    """What the measurement asks of one."""
+
+    middleware: Sequence[str]
+    """For Django: the paths of its classes."""
+    settings: dict[str, Any]
+    """For Django: what its settings say."""
+
+    def __init__(self, kind: str, url: str) -> None: ...
+
+    def wrap(self, app: Any) -> Any:
+        """Return an ASGI or WSGI application with the middleware around it."""
+
+    def drain(self) -> None:
+        """Return once everything captured has been sent."""
+
+    def close(self) -> None:
+        """End threads."""
+
+
+class Ours:
+    """moesif-middleware with nothing but an application id."""
+
+    middleware: Sequence[str] = ("moesif_middleware.django.MoesifMiddleware",)
+
+    def __init__(self, kind: str, url: str, **options: Any) -> None:
+        package = importlib.import_module("moesif_middleware")
+        self._kind = kind
+        self.moesif = package.Moesif(
+            application_id="benchmark", base_uri=url, queue_events=1_000_000, queue_bytes=2**31, **options
+        )
+        self.settings = {"MOESIF_MIDDLEWARE": self.moesif}
+
+    def wrap(self, app: Any) -> Any:
+        """Return the wrapped application."""
+        module = importlib.import_module(f"moesif_middleware.{self._kind.lower()}")
+        return module.MoesifMiddleware(app, moesif=self.moesif)
+
+    def drain(self) -> None:
+        """Flush."""
+        self.moesif.flush(120)
+
+    def close(self) -> None:
+        """Close."""
+        self.moesif.close()
+
+
+class Floor:
+    """A wrapper that captures and sends and has no features: references, one queue, JSON, gzip, batches of a hundred.
+
+    No parsing, no masking, no limits, no retries: what any middleware has to do at least.
+    """
+
+    middleware: Sequence[str] = ("benchmarks.contestants.FloorMiddleware",)
+
+    def __init__(self, kind: str, url: str) -> None:
+        self.settings: dict[str, Any] = {}
+        self._kind, self._url = kind, f"{url}/v1/events/batch"
+        self._queue: SimpleQueue[Any] = SimpleQueue()
+        self._taken = self._sent = 0
+        self._end = threading.Event()
+        try:
+            self._deflate = importlib.import_module("isal.isal_zlib")
+        except ImportError:  # no wheel for this platform
+            self._deflate = importlib.import_module("zlib")
+        self._orjson = importlib.import_module("orjson")
+        FloorMiddleware.floor = self
+        threading.Thread(target=self._work, daemon=True).start()
+
+    def wrap(self, app: Any) -> Any:
+        """Return the wrapped application."""
+        return self._asgi(app) if self._kind == "ASGI" else self._wsgi(app)
+
+    def put(self, *record: Any) -> None:
+        """Take one exchange: times, method, address, headers, bodies, status."""
+        self._taken += 1
+        self._queue.put(record)
+
+    def _asgi(self, app: Any) -> Any:
+        async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+            begun, request, response, start = time.time(), [], [], {}
+
+            async def taking() -> Any:
+                message = await receive()
+                request.append(message.get("body"))
+                return message
+
+            async def sending(message: Any) -> None:
+                if message["type"] == "http.response.start":
+                    start.update(message)
+                else:
+                    response.append(message.get("body"))
+                await send(message)
+
+            await app(scope, taking, sending)
+            uri = scope["path"] + "?" + scope["query_string"].decode()
+            head = (scope["method"], uri, scope["headers"])
+            self.put(begun, time.time(), head, request, start["status"], start["headers"], response)
+
+        return wrapped
+
+    def _wsgi(self, app: Any) -> Any:
+        def wrapped(environ: Any, start_response: Any) -> Any:
+            begun = time.time()
+            start: list[Any] = []
+
+            def starting(status: str, headers: Any, *rest: Any) -> Any:
+                start[:] = status, headers
+                return start_response(status, headers, *rest)
+
+            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            environ["wsgi.input"] = io.BytesIO(body)
+            chunks = list(app(environ, starting))
+            headers = [(name[5:], value) for name, value in environ.items() if name.startswith("HTTP_")]
+            head = (environ["REQUEST_METHOD"], environ["RAW_URI"], headers)
+            self.put(begun, time.time(), head, [body], int(start[0][:3]), start[1], chunks)
+            return chunks
+
+        return wrapped
+
+    def _work(self) -> None:
+        while not self._end.is_set():
+            records = [self._queue.get()]
+            while len(records) < 100 and not self._queue.empty():
+                records.append(self._queue.get())
+            events = [self._event(*record) for record in records if record]
+            if events:
+                self._send(events)
+            self._sent += len(events)
+
+    def _event(self, begun: float, ended: float, head: Any, sent: Any, status: int, headers: Any, got: Any) -> Any:
+        verb, uri, names = head
+        request = {"time": begun, "verb": verb, "uri": uri, "headers": _texts(names), "body": self._body(sent)}
+        response = {"time": ended, "status": status, "headers": _texts(headers), "body": self._body(got)}
+        return self._orjson.dumps({"request": request, "response": response})
+
+    def _body(self, chunks: Any) -> Any:
+        body = b"".join(chunks)[:100_000]
+        return self._orjson.Fragment(body) if body[:1] == b"{" else body.decode("latin-1")
+
+    def _send(self, events: list[bytes]) -> None:
+        packer = self._deflate.compressobj(1, zlib.DEFLATED, 31)
+        body = packer.compress(b"[" + b",".join(events) + b"]") + packer.flush()
+        request = urllib.request.Request(self._url, body, {"Content-Encoding": "gzip"}, method="POST")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            answer.read()
+
+    def drain(self) -> None:
+        """Wait until as many are sent as were taken."""
+        while self._sent < self._taken:
+            time.sleep(0.002)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._end.set()
+        self._queue.put(None)
+
+
+class FloorMiddleware:
+    """The floor under Django."""
+
+    floor: ClassVar[Floor]
+
+    def __init__(self, get_response: Any) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        """Capture one request."""
+        begun = time.time()
+        body = request.body
+        response = self.get_response(request)
+        chunks = [response.content] if not response.streaming else []
+        head = (request.method, request.get_full_path(), list(request.headers.items()))
+        headers = list(response.headers.items())
+        self.floor.put(begun, time.time(), head, [body], response.status_code, headers, chunks)
+        return response
+
+
+def _texts(pairs: Any) -> dict[str, str]:
+    return {_text(name): _text(value) for name, value in pairs}
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+CONTESTANTS: dict[str, type[Contestant]] = {"moesif-middleware": Ours, "captures and sends": Floor}
