@@ -89,6 +89,8 @@ def test_metrics_are_meters_over_time(running: Running) -> None:
     asked = {**RANGE, "interval": "day", "billing_meter_id": key}
     buckets = running.management.get(f"{REPORTS}/metrics", params=asked).json()["buckets"]
     assert sum(bucket["metric"] for bucket in buckets) == pytest.approx(1400, abs=50)
+    unknown = {**asked, "billing_meter_id": "nothing"}
+    assert running.management.get(f"{REPORTS}/metrics", params=unknown).json() == {"buckets": []}
     for name, value in (("interval", "fortnight"), ("aggregator", "mode"), ("from", "then")):
         assert running.management.get(f"{REPORTS}/metrics", params={**asked, name: value}).status_code == 400
 

@@ -7,6 +7,7 @@ and one for each balance transaction. Nothing is sent to a billing provider.
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -155,7 +156,7 @@ def _buckets(
     mine = [each for each in context.store.documents(app, TRANSACTIONS) if each["company_id"] == company]
     starts = sorted(values)
     buckets = []
-    for start, end in zip(starts, [*starts[1:], times[1] or 0], strict=True):
+    for start, end in pairwise([*starts, times[1] or 0]):
         bucket: Document = {"start": wire_millis(start), "metric": _added(aggregator, values[start])}
         if company:
             current = balance(mine, end)
