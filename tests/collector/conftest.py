@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -106,6 +107,16 @@ def clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One real server for all tests; each uses databases of its own."""
     with one(tmp_path_factory.mktemp("clickhouse")) as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("clickhouse", marks=pytest.mark.heavy)])
+def everywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
+    """A collector on each kind of store."""
+    changes = {}
+    if request.param == "clickhouse":
+        changes["store"] = f"{request.getfixturevalue('clickhouse').url}/test_{uuid4().hex}"
+    with serving(settings(tmp_path, **changes)) as found:
+        yield found
 
 
 @pytest.fixture

@@ -15,16 +15,16 @@ DURATION = {"aggs": {"ms": {"sum": {"field": "duration_ms"}}}}
 DAY = 24 * 3600
 
 
-def meter(running: Running, **changes: Any) -> str:
+def meter(everywhere: Running, **changes: Any) -> str:
     """Make a meter and return its id."""
     params = changes.pop("params", {})
     body = {"name": "Calls", "billing_plan": {"provider_slug": "moesif", "params": params}, **changes}
-    answer = running.management.post(METERS, json=body)
+    answer = everywhere.management.post(METERS, json=body)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["_id"])
 
 
-def record(running: Running) -> None:
+def record(everywhere: Running) -> None:
     """Store three calls of one company, two of them yesterday's, and one of another that stands for ten."""
     sent = [
         event(company_id="c1", request={"time": moment(DAY + 1)}, response={"time": moment(DAY + 0.9)}),
@@ -33,13 +33,13 @@ def record(running: Running) -> None:
         event(company_id="c2", weight=10),
         event(),
     ]
-    running.collector.post("/v1/events/batch", json=sent).raise_for_status()
+    everywhere.collector.post("/v1/events/batch", json=sent).raise_for_status()
 
 
-def usage(running: Running, key: str, **query: Any) -> list[tuple[str, int, int]]:
+def usage(everywhere: Running, key: str, **query: Any) -> list[tuple[str, int, int]]:
     """Return (company, metric, usage) of a meter's reports."""
     asked = {**RANGE, "billing_meter_id": key, **query}
-    reports = running.management.get(REPORTS, params=asked).json()
+    reports = everywhere.management.get(REPORTS, params=asked).json()
     return [(each["company_id"], each["meter_metric"], each["meter_usage"]) for each in reports]
 
 
@@ -60,45 +60,45 @@ def usage(running: Running, key: str, **query: Any) -> list[tuple[str, int, int]
     ],
 )
 def test_a_report_is_what_a_company_used_in_a_day(
-    running: Running, changes: dict[str, Any], wanted: list[tuple[str, int, int]]
+    everywhere: Running, changes: dict[str, Any], wanted: list[tuple[str, int, int]]
 ) -> None:
     """By weight; the meter says which events, and what is billed for them."""
-    record(running)
-    key = meter(running, **changes)
-    assert sorted(usage(running, key)) == sorted(wanted)
-    assert usage(running, key, company_id="c3") == usage(running, key, success="false") == []
-    assert {company for company, *_ in usage(running, key, company_id="c2")} <= {"c2"}
+    record(everywhere)
+    key = meter(everywhere, **changes)
+    assert sorted(usage(everywhere, key)) == sorted(wanted)
+    assert usage(everywhere, key, company_id="c3") == usage(everywhere, key, success="false") == []
+    assert {company for company, *_ in usage(everywhere, key, company_id="c2")} <= {"c2"}
 
 
-def test_a_report_counts_for_the_company_s_active_subscription(running: Running) -> None:
+def test_a_report_counts_for_the_company_s_active_subscription(everywhere: Running) -> None:
     """None without one."""
-    record(running)
+    record(everywhere)
     for key, status in (("s0", "cancelled"), ("s1", "active")):
         subscription = {"subscription_id": key, "company_id": "c1", "status": status}
-        running.collector.post("/v1/subscriptions", json=subscription).raise_for_status()
-    meter(running)
-    found = running.management.get(REPORTS, params=RANGE).json()
+        everywhere.collector.post("/v1/subscriptions", json=subscription).raise_for_status()
+    meter(everywhere)
+    found = everywhere.management.get(REPORTS, params=RANGE).json()
     assert {(each["company_id"], each["subscription_id"]) for each in found} == {("c1", "s1"), ("c2", "")}
     assert all((each["app_id"], each["success"]) == (APP, True) for each in found)
 
 
-def test_metrics_are_meters_over_time(running: Running) -> None:
+def test_metrics_are_meters_over_time(everywhere: Running) -> None:
     """One bucket for each interval; the metric may be any that has one value, and is weighted too."""
-    record(running)
-    key = meter(running, es_query=DURATION)
+    record(everywhere)
+    key = meter(everywhere, es_query=DURATION)
     asked = {**RANGE, "interval": "day", "billing_meter_id": key}
-    buckets = running.management.get(f"{REPORTS}/metrics", params=asked).json()["buckets"]
+    buckets = everywhere.management.get(f"{REPORTS}/metrics", params=asked).json()["buckets"]
     assert sum(bucket["metric"] for bucket in buckets) == pytest.approx(1400, abs=50)
     unknown = {**asked, "billing_meter_id": "nothing"}
-    assert running.management.get(f"{REPORTS}/metrics", params=unknown).json() == {"buckets": []}
+    assert everywhere.management.get(f"{REPORTS}/metrics", params=unknown).json() == {"buckets": []}
     for name, value in (("interval", "fortnight"), ("aggregator", "mode"), ("from", "then")):
-        assert running.management.get(f"{REPORTS}/metrics", params={**asked, name: value}).status_code == 400
+        assert everywhere.management.get(f"{REPORTS}/metrics", params={**asked, name: value}).status_code == 400
 
 
-def test_a_transaction_is_posted_once_and_adds_to_the_balance(running: Running) -> None:
+def test_a_transaction_is_posted_once_and_adds_to_the_balance(everywhere: Running) -> None:
     """By its id; one that is not yet active or no longer does not count."""
-    record(running)
-    meter(running)
+    record(everywhere)
+    meter(everywhere)
     credit = {"company_id": "c1", "subscription_id": "s1", "type": "credit"}
     for key, amount, more in (
         ("t1", 20, {"active_at": moment(3 * DAY)}),
@@ -108,22 +108,22 @@ def test_a_transaction_is_posted_once_and_adds_to_the_balance(running: Running) 
         ("t4", 70, {"active_at": moment(-DAY)}),
     ):
         sent = {**credit, "transaction_id": key, "amount": amount, **more}
-        assert running.management.post(f"{REPORTS}/balance_transactions", json=sent).status_code == 204
-    found = running.management.get(REPORTS, params={**RANGE, "type": "credit"}).json()
+        assert everywhere.management.post(f"{REPORTS}/balance_transactions", json=sent).status_code == 204
+    found = everywhere.management.get(REPORTS, params={**RANGE, "type": "credit"}).json()
     assert [(each["_id"], each["amount"]) for each in found] == [("t3", 70), ("t1", 20), ("t2", -5.5)]
     asked = {**RANGE, "company_id": "c1"}
-    buckets = running.management.get(f"{REPORTS}/metrics", params=asked).json()["buckets"]
+    buckets = everywhere.management.get(f"{REPORTS}/metrics", params=asked).json()["buckets"]
     assert buckets[-1]["ending_balance"]["current_balance"] == 14.5
 
 
-def test_the_catalog_keeps_the_ids_that_are_chosen(running: Running) -> None:
+def test_the_catalog_keeps_the_ids_that_are_chosen(everywhere: Running) -> None:
     """And refuses one that is taken; prices are listed in their plan when asked for."""
     plans, prices = "/v1/~/billing/catalog/plans", "/v1/~/billing/catalog/prices"
-    assert running.management.post(plans, json={"id": "pro", "name": "Pro"}).json()["id"] == "pro"
-    again = running.management.post(plans, json={"id": "pro"})
+    assert everywhere.management.post(plans, json={"id": "pro", "name": "Pro"}).json()["id"] == "pro"
+    again = everywhere.management.post(plans, json={"id": "pro"})
     assert (again.status_code, again.json()) == (400, {"error": "id: there is a plan with this id"})
-    price = running.management.post(prices, json={"plan_id": "pro", "price_in_decimal": "0.1"}).json()
-    assert running.management.put(f"{plans}/pro", json={"id": "other", "unit": "call"}).json()["id"] == "pro"
-    (plan,) = running.management.get(plans, params={"includes": "prices"}).json()
+    price = everywhere.management.post(prices, json={"plan_id": "pro", "price_in_decimal": "0.1"}).json()
+    assert everywhere.management.put(f"{plans}/pro", json={"id": "other", "unit": "call"}).json()["id"] == "pro"
+    (plan,) = everywhere.management.get(plans, params={"includes": "prices"}).json()
     assert (plan["unit"], plan["prices"]) == ("call", [price])
-    assert "prices" not in running.management.get(plans).json()[0]
+    assert "prices" not in everywhere.management.get(plans).json()[0]

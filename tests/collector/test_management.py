@@ -160,8 +160,9 @@ def fill(text: str, step: Step, kept: dict[str, str]) -> str:
     return re.sub(r"\{(\w+)\}", value, text)
 
 
-def test_every_served_operation_answers_as_the_file_says(running: Running) -> None:
+def test_every_served_operation_answers_as_the_file_says(everywhere: Running) -> None:
     """In the order of a life: created, listed, read, changed, deleted; the status and the schema are the file's."""
+    running = everywhere
     sent = [event(transaction_id="event-1", user_id="a/b", company_id="c1", response={"status": 500}), event()]
     assert running.collector.post("/v1/events/batch", json=sent).status_code == 201
     kept = {"meter": running.management.post("/v1/~/billing/meters", json=METER).json()["_id"]}

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -14,7 +15,8 @@ from moesif_middleware.api import ManagementClient
 from moesif_middleware.collector.criteria import PAGE
 from moesif_middleware.collector.intake import Arrival, event_row
 from moesif_middleware.collector.membership import membership, update
-from moesif_middleware.collector.stores.sqlite import SQLiteStore
+from moesif_middleware.collector.stores import Store
+from moesif_middleware.collector.stores.opening import open_store
 from tests.processes import collector, running, settings
 
 from .conftest import APP, Running, event, moment
@@ -23,15 +25,18 @@ VARIABLES = [{"name": "0", "path": "body.plan"}, {"name": "1", "path": "metadata
 FREE = {"query": {"term": {"metadata.plan.raw": "free"}}}
 
 
-def put(store: SQLiteStore, kind: str, *documents: dict[str, Any]) -> None:
+def put(store: Store, kind: str, *documents: dict[str, Any]) -> None:
     key = {"users": "user_id", "companies": "company_id"}.get(kind, "_id")
     store.put(APP, kind, {document[key]: document for document in documents}, merge=False).result()
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SQLiteStore]:
+@pytest.fixture(params=["sqlite", pytest.param("clickhouse", marks=pytest.mark.heavy)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     """Two free users with 3 and 20 calls (one stands for ten), a paying one with 5, and one without profile."""
-    found = SQLiteStore(tmp_path / "store.db")
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    if request.param == "clickhouse":
+        url = f"{request.getfixturevalue('clickhouse').url}/test_{uuid4().hex}"
+    found = open_store(url)
     put(
         found,
         "users",
@@ -50,7 +55,7 @@ def store(tmp_path: Path) -> Iterator[SQLiteStore]:
     found.close()
 
 
-def computed(store: SQLiteStore, **cohort: Any) -> dict[str, Any]:
+def computed(store: Store, **cohort: Any) -> dict[str, Any]:
     """Return the config that one cohort and a rule about it make."""
     kind = cohort.get("cohort_type", "user")
     put(store, "cohorts", {"_id": "k", "cohort_type": "user", "criteria": {}, **cohort})
@@ -77,12 +82,12 @@ def computed(store: SQLiteStore, **cohort: Any) -> dict[str, Any]:
         ({"criteria": {"events": {"metric": {"max": {"field": "response.status"}}, "gte": 500}}}, {"pays"}),
     ],
 )
-def test_who_is_a_member(store: SQLiteStore, cohort: dict[str, Any], members: set[str]) -> None:
+def test_who_is_a_member(store: Store, cohort: dict[str, Any], members: set[str]) -> None:
     """By profile, by what events add up to in the cohort's time, or by both."""
     assert set(computed(store, **cohort).get("user_rules", {})) == members
 
 
-def test_a_member_has_the_values_of_the_rule_s_variables(store: SQLiteStore) -> None:
+def test_a_member_has_the_values_of_the_rule_s_variables(store: Store) -> None:
     """As text; ``body`` is the metadata, what is missing is left to the template's default."""
     assert computed(store, criteria=FREE)["user_rules"] == {
         key: [{"rules": "r", "values": {"0": "free", "1": "10"}}] for key in ("little", "much")
@@ -101,7 +106,7 @@ def test_a_member_has_the_values_of_the_rule_s_variables(store: SQLiteStore) -> 
     }
 
 
-def test_a_cohort_s_sample_rate_is_its_members_rate(store: SQLiteStore) -> None:
+def test_a_cohort_s_sample_rate_is_its_members_rate(store: Store) -> None:
     """The least of several; a rule of another type than its cohort has no members of it."""
     put(store, "cohorts", {"_id": "a", "cohort_type": "user", "criteria": FREE, "sample_rate": 10},
         {"_id": "b", "cohort_type": "user", "criteria": {}, "sample_rate": 50})  # fmt: skip
@@ -109,13 +114,13 @@ def test_a_cohort_s_sample_rate_is_its_members_rate(store: SQLiteStore) -> None:
     assert membership(store, APP, 0) == {"user_sample_rate": {"little": 10, "much": 10, "pays": 50}}
 
 
-def test_every_page_of_profiles_is_looked_at(store: SQLiteStore) -> None:
+def test_every_page_of_profiles_is_looked_at(store: Store) -> None:
     """More members than one page holds."""
     put(store, "users", *({"user_id": f"u{number:05}", "metadata": {"plan": "free"}} for number in range(PAGE + 5)))
     assert len(computed(store, criteria=FREE)["user_rules"]) == PAGE + 7
 
 
-def test_the_result_is_written_only_when_it_differs(store: SQLiteStore) -> None:
+def test_the_result_is_written_only_when_it_differs(store: Store) -> None:
     """So that several collectors may compute it, and no tag changes for nothing."""
     now = int(time.time() * 1000)
     computed(store, criteria=FREE)
@@ -128,7 +133,7 @@ def test_the_result_is_written_only_when_it_differs(store: SQLiteStore) -> None:
 
 
 def test_a_cohort_that_cannot_be_searched_does_not_stop_the_others(
-    store: SQLiteStore, caplog: pytest.LogCaptureFixture
+    store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It has no members, and the log says why."""
     put(store, "cohorts", {"_id": "bad", "cohort_type": "user", "criteria": {"query": {"fuzzy": {}}}})
