@@ -40,6 +40,14 @@ class Suite:
         return self.command[: len(PYTEST)] == PYTEST
 
 
+LITESTAR_UNITS = (
+    *("app.py", "asgi", "background_tasks.py", "connection", "controller.py", "di.py", "exceptions.py", "guards.py"),
+    *("handlers", "kwargs", "middleware", "pagination.py", "params.py", "request_class_resolution.py", "response"),
+    *("response_class_resolution.py", "security", "static_files", "template", "testing"),
+    "websocket_class_resolution.py",
+)
+"""Those that build applications: the whole takes three times as long, and needs databases."""
+
 SUITES = {
     suite.name: suite
     for suite in (
@@ -111,6 +119,7 @@ SUITES = {
                 "starlette<0.42 time-machine<3 trio<0.28"
             ),
             wraps=("litestar",),
+            parts=("tests/e2e", *(f"tests/unit/test_{part}" for part in LITESTAR_UNITS)),
         ),
     )
 }
