@@ -106,10 +106,7 @@ class _Call:
     def __init__(
         self, moesif: Moesif, scope: Scope, receive: Receive, send: Send, app: ASGIApp, templates: Templates
     ) -> None:
-        headers = scope.get("headers")
-        if type(headers) is not list:
-            # May be a tuple, absent, or an iterator that can be read once.
-            headers = scope["headers"] = list(headers or ())
+        headers = _rereadable(scope)
         self._moesif, self._scope, self._receive, self._send = moesif, scope, receive, send
         # The outermost that is known: a mounted application puts itself into the scope later.
         self._app = scope.get("router") or scope.get("app") or app
@@ -199,10 +196,10 @@ class _Call:
 
     def _begin_response(self, message: Message) -> Message:
         exchange = self.exchange
-        headers = list(message.get("headers") or ())
+        exchange.status = message["status"]
+        headers = _pairs(message.get("headers"))
         if self._headers or exchange.transaction_header:
             headers = self._with_ours(headers)
-        exchange.status = message["status"]
         exchange.response_headers = headers
         self._kept = self._moesif.response_buffer(exchange)
         return {**message, "headers": headers}
@@ -276,6 +273,29 @@ class _Call:
 
     def _route(self) -> str | None:
         return self._templates.find(self._scope, self._app)
+
+
+_PAIR = (tuple, list)
+
+
+def _rereadable(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return the headers, having put what can be read once only into the scope anew: an iterable is all that ASGI asks.
+
+    The application finds them as they were, apart from that.
+    """
+    headers = scope.get("headers")
+    if type(headers) is not list or (headers and type(headers[0]) not in _PAIR):
+        headers = scope["headers"] = _pairs(headers)
+    for name in ("client", "server"):
+        address = scope.get(name)
+        if address is not None and type(address) not in _PAIR:
+            scope[name] = tuple(address)
+    return headers
+
+
+def _pairs(headers: Iterable[Any] | None) -> list[tuple[bytes, bytes]]:
+    found = list(headers or ())
+    return [tuple(pair) for pair in found] if found and type(found[0]) not in _PAIR else found
 
 
 def _raw(headers: Iterable[tuple[str, str]]) -> tuple[tuple[bytes, bytes], ...]:

@@ -242,6 +242,26 @@ async def test_headers_may_be_a_one_shot_iterator_or_absent(recorder: Recorder) 
     assert recorder.events[0]["response"]["headers"]["x-one"] == "1"
 
 
+async def test_whatever_can_be_read_once_only_is_read_once(recorder: Recorder) -> None:
+    """ASGI asks for iterables of iterables; the application gets what was read, in this case by Falcon's own tests."""
+    got: dict[str, Any] = {}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        got.update({key: list(scope[key]) for key in ("client", "server", "headers")})
+        await send({"type": "http.response.start", "status": 200, "headers": iter([iter((b"x-one", b"1"))])})
+        await send({"type": "http.response.body"})
+
+    once = {"client": iter(("10.9.8.7", 1)), "server": iter(("h", 81)), "headers": iter([iter((b"x-a", b"b"))])}
+    sent = await drive(MoesifMiddleware(app, recorder.moesif), BODY, **once)
+    assert got == {"client": ["10.9.8.7", 1], "server": ["h", 81], "headers": [(b"x-a", b"b")]}
+    assert (b"x-one", b"1") in sent[0]["headers"]
+    (event,) = recorder.events
+    assert event["request"]["headers"]["x-a"] == "b"
+    assert event["request"]["ip_address"] == "10.9.8.7"
+    assert event["request"]["uri"].startswith("https://h:81/")
+    assert event["response"]["headers"]["x-one"] == "1"
+
+
 @pytest.mark.parametrize("query", [b"a=1", "a=1"])
 async def test_the_query_may_be_text_as_django_reads_it(recorder: Recorder, query: bytes | str) -> None:
     """An event is built of what Django's own tests put into a scope."""

@@ -335,11 +335,45 @@ def test_reading_ahead_stops_at_the_capture_limit(recorder: Recorder, size: int)
     assert seen == [body]
 
 
-def test_both_sides_satisfy_the_validator(recorder: Recorder) -> None:
+class Asked(io.BytesIO):
+    """A stream that keeps what it was asked."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self.asked: list[Any] = []
+
+    def read(self, *size: Any) -> bytes:
+        self.asked.append(("read", *size))
+        return super().read(*size)
+
+    def readline(self, *size: Any) -> bytes:
+        self.asked.append(("readline", *size))
+        return super().readline(*size)
+
+
+def test_a_stream_is_asked_as_the_application_asks_it(recorder: Recorder) -> None:
+    """Servers' streams differ in what they take: wsgiref.validate's refuses read() and takes read(-1)."""
+    asks = [("read", 2), ("readline",), ("readline", 3), ("readline", -1), ("read", -1), ("read", None), ("read",)]
+    stream = Asked(b"first line\nsecond line\nthird")
+    got: list[bytes] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        got.extend(getattr(environ["wsgi.input"], name)(*size) for name, *size in asks)
+        start_response("200 OK", [])
+        return []
+
+    call(MoesifMiddleware(app, recorder.moesif), stream.getvalue(), **{"wsgi.input": stream})
+    assert stream.asked == asks
+    assert got == [b"fi", b"rst line\n", b"sec", b"ond line\n", b"third", b"", b""]
+    assert b64decode(recorder.events[0]["request"]["body"]) == stream.getvalue()
+
+
+@pytest.mark.parametrize("size", [3, -1])
+def test_both_sides_satisfy_the_validator(recorder: Recorder, size: int) -> None:
     """wsgiref.validate around and below the middleware, for each kind of result."""
 
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        environ["wsgi.input"].read(3)
+        environ["wsgi.input"].read(size)
         start_response("200 OK", [("Content-Type", "text/plain")])
         return iter([b"one", b"two"])
 

@@ -75,31 +75,34 @@ class Input:
         self._seen = max(end, self._seen)
         return data[-new:] if new > 0 else b""
 
-    def read(self, size: int | None = -1) -> bytes:
-        """Read up to ``size`` bytes; all of them when it is negative or None."""
-        ahead = self._ahead
-        if not ahead:
-            return self._saw(self._stream.read() if size is None or size < 0 else self._stream.read(size))
-        if size is None or size < 0:
-            self._ahead = b""
-            return ahead + self._saw(self._stream.read())
-        self._ahead = ahead[size:]
-        # One read() of the whole Content-Length is how many read: fewer bytes would be the end to them.
-        return ahead[:size] if size <= len(ahead) else ahead + self._saw(self._stream.read(size - len(ahead)))
+    def read(self, *size: int | None, **named: int | None) -> bytes:
+        """Read up to ``size`` bytes; all of them when it is negative, None or not given.
 
-    def readline(self, size: int | None = -1) -> bytes:
-        """Read a line, at most ``size`` bytes of it when that is not negative."""
-        bounded = size is not None and size >= 0
+        What is given goes on to the stream as it is: some take no ``read()``, others no ``read(-1)``.
+        """
         ahead = self._ahead
         if not ahead:
-            return self._saw(self._stream.readline(size) if bounded else self._stream.readline())
+            return self._saw(self._stream.read(*size, **named))
+        most = _bound(*size, **named)
+        if most is None:
+            self._ahead = b""
+            return ahead + self._saw(self._stream.read(*size, **named))
+        self._ahead = ahead[most:]
+        # One read() of the whole Content-Length is how many read: fewer bytes would be the end to them.
+        return ahead[:most] if most <= len(ahead) else ahead + self._saw(self._stream.read(most - len(ahead)))
+
+    def readline(self, *size: int | None, **named: int | None) -> bytes:
+        """Read a line, at most ``size`` bytes of it when that is given and not negative."""
+        ahead = self._ahead
+        if not ahead:
+            return self._saw(self._stream.readline(*size, **named))
+        most = _bound(*size, **named)
         end = ahead.find(b"\n") + 1 or len(ahead)
-        if bounded:
-            end = min(end, size or 0)
+        end = end if most is None else min(end, most)
         line, self._ahead = ahead[:end], ahead[end:]
-        if line.endswith(b"\n") or self._ahead or (bounded and len(line) == size):
+        if line.endswith(b"\n") or self._ahead or len(line) == most:
             return line
-        return line + self.readline((size or 0) - len(line) if bounded else -1)
+        return line + (self.readline(*size, **named) if most is None else self.readline(most - len(line)))
 
     def readlines(self, hint: int | None = -1) -> list[bytes]:
         """Read the lines, about ``hint`` bytes of them when that is positive."""
@@ -141,6 +144,11 @@ class Input:
         end = len(self._ahead) if size < 0 else size
         data, self._ahead = self._ahead[:end], self._ahead[end:]
         return data
+
+
+def _bound(size: int | None = -1) -> int | None:
+    """Return the most that may be read, None when all is wanted."""
+    return None if size is None or size < 0 else size
 
 
 def _position(stream: Any) -> int | None:

@@ -166,6 +166,10 @@ def _werkzeug() -> None:
 
 
 def _falcon() -> None:
+    # Around the validator of Falcon's test client: tests look for its streams in what they captured.
+    validate = importlib.import_module("wsgiref.validate")
+    _replace(validate, "validator", lambda original: lambda app: _wsgi(original(app)))
+    # For what does without that client: conductors and servers.
     _replace(importlib.import_module("falcon").App, "__call__", _around_wsgi)
     _replace(importlib.import_module("falcon.asgi").App, "__call__", _around_asgi)
 

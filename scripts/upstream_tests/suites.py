@@ -103,8 +103,8 @@ SUITES = {
             name="falcon",
             version="4.4.0",
             requires=(
-                "aiofiles cbor2 coverage httpx msgpack msgspec mujson pytest<9 python-rapidjson "
-                "pyyaml requests ujson uvicorn websockets"
+                "aiofiles cbor2 cheroot coverage daphne granian gunicorn httpx hypercorn msgpack msgspec mujson "
+                "pytest<9 python-rapidjson pyyaml requests ujson uvicorn waitress websockets"
             ),
             wraps=("falcon",),
             environment={"FALCON_DISABLE_CYTHON": "1"},
@@ -114,8 +114,8 @@ SUITES = {
             version="2.13.0",
             extras="[annotated-types,attrs,brotli,jinja,jwt,mako,prometheus,pydantic,redis,standard,structlog]",
             requires=(
-                "beautifulsoup4 fsspec hypothesis psutil pytest<8 pytest-asyncio<1 "
-                "pytest-lazy-fixtures pytest-mock pytest-timeout pytest-xdist python-dotenv "
+                "aiosqlite asyncpg beautifulsoup4 fsspec hypothesis picologging psutil psycopg[binary] pytest<8 "
+                "pytest-asyncio<1 pytest-lazy-fixtures pytest-mock pytest-timeout pytest-xdist python-dotenv "
                 "starlette<0.42 time-machine<3 trio<0.28"
             ),
             wraps=("litestar",),
