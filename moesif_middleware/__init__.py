@@ -4,7 +4,7 @@
 >>> moesif = Moesif(application_id="...", base_uri="http://127.0.0.1:9500")
 
 The adapters are in modules of their own, so that nothing is imported that an application does not use:
-``moesif_middleware.asgi``, ``.wsgi``, ``.flask``, ``.django``.
+``moesif_middleware.asgi``, ``.wsgi``, ``.flask``, ``.django``, ``.aiohttp``, ``.tornado``.
 """
 
 from __future__ import annotations

@@ -108,15 +108,12 @@ class _Call:
         ahead = b""
         if moesif.reads_body and request.can_read_body:
             ahead = await self._read_ahead()
-        decision = moesif.decide(exchange)
-        wanted = exchange.keep and not exchange.skipped
-        if wanted:
-            moesif.correlate(exchange)
+        decision = moesif.admit(exchange)
         if decision is not ALLOW:
             self._headers = tuple(decision.headers)
         if isinstance(decision, Block):
             return decision
-        if ahead or (wanted and request.can_read_body):
+        if ahead or (exchange.keep and not exchange.skipped and request.can_read_body):
             # There is no public way to look at what a handler reads; ``content`` is kept by its first reader.
             content: Any = Content(request._payload, self._saw, ahead=ahead)  # noqa: SLF001  # as above
             request._payload = content  # noqa: SLF001  # as above

@@ -208,15 +208,12 @@ class _Call:
             length = request.META.get("CONTENT_LENGTH") or ""
             # Not request.body, which refuses large ones, and after which nobody can read() or stream an upload.
             request._stream = stream = Input.read_ahead(stream, exchange, moesif, length)  # noqa: SLF001
-        decision = moesif.decide(exchange)
-        wanted = exchange.keep and not exchange.skipped
-        if wanted:
-            moesif.correlate(exchange)
+        decision = moesif.admit(exchange)
         if decision is not ALLOW:
             self._headers = tuple(decision.headers)
         if isinstance(decision, Block):
             self.block = decision
-        elif wanted and stream is not None and exchange.request_body is None:
+        elif exchange.keep and not exchange.skipped and stream is not None and exchange.request_body is None:
             request._stream = Input(stream, exchange, moesif)  # noqa: SLF001  # as above
 
     def blocked(self, block: Block) -> Any:

@@ -278,6 +278,13 @@ class Moesif:
         exchange.weight = weight(rate)
         exchange.keep = keep(chance, self._draw.random())
 
+    def admit(self, exchange: Exchange) -> Allow | Block:
+        """Return what the rules say, and give an exchange whose event is wanted its transaction id. Never raises."""
+        decision = self.decide(exchange)
+        if exchange.keep and not exchange.skipped:
+            self.correlate(exchange)
+        return decision
+
     def correlate(self, exchange: Exchange) -> None:
         """Give the exchange its X-Moesif-Transaction-Id: the request's own when it is a sane one, else a new one."""
         if not self.settings.transaction_header:

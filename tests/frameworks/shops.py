@@ -504,6 +504,62 @@ def aiohttp(stage: Stage, handles: Handles) -> AbstractContextManager[Door]:
     return socket_door(start, stage)
 
 
+def tornado(stage: Stage, handles: Handles) -> AbstractContextManager[Door]:
+    """Serve Tornado by its own server."""
+    from tornado.httpserver import HTTPServer
+    from tornado.web import Application, RequestHandler
+
+    from moesif_middleware.tornado import MoesifMiddleware
+
+    class Answers(RequestHandler):
+        def answer(self, body: bytes) -> None:
+            self.set_header("Content-Type", JSON)
+            self.write(body)
+
+    class Echo(Answers):
+        def post(self) -> None:
+            self.answer(self.request.body)
+
+    class Thing(Answers):
+        def get(self, id: str) -> None:  # noqa: A002
+            self.answer(thing(stage))
+
+        head = get
+
+    class Streams(Answers):
+        async def get(self) -> None:
+            async with contextlib.aclosing(chunks_async(stage)) as made:  # type: ignore[type-var]
+                async for chunk in made:
+                    self.write(chunk)
+                    await self.flush()
+
+    class Fail(Answers):
+        def get(self) -> None:
+            fail(stage)
+
+    class Who(Answers):
+        async def get(self, name: str) -> None:
+            self.answer(await who_async(stage, name))
+
+    rules: Any = [
+        ("/echo", Echo), ("/things/([0-9]+)", Thing), ("/stream", Streams), ("/fail", Fail), ("/who/(.*)", Who),
+    ]  # fmt: skip
+    app = wrapped(MoesifMiddleware, Application(rules), handles)
+
+    async def start(listener: socket.socket) -> Callable[[], Awaitable[None]]:
+        server = HTTPServer(app)
+        listener.setblocking(False)
+        server.add_sockets([listener])
+
+        async def stop() -> None:
+            server.stop()
+            await server.close_all_connections()
+
+        return stop
+
+    return socket_door(start, stage)
+
+
 @dataclass(frozen=True)
 class Adapter:
     """A framework with the middleware around its shop."""
@@ -539,4 +595,5 @@ ADAPTERS: dict[str, Adapter] = {
     "Pyramid": Adapter(by_wsgi(pyramid), "/things/{id}"),
     "Django sync": Adapter(lambda stage, handles: django(stage, handles, asynchronous=False), "/things/<int:id>"),
     "aiohttp.web": Adapter(aiohttp, "/things/{id}"),
+    "Tornado": Adapter(tornado, "/things/([0-9]+)"),
 }

@@ -1,0 +1,119 @@
+"""Tornado beyond the common questions: streamed request bodies, websockets, routers in routers, asynchronous hooks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerConnectionDelegate
+from tornado.testing import bind_unused_port
+from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
+from tornado.websocket import WebSocketHandler, websocket_connect
+
+from moesif_middleware import Hooks, identify
+from moesif_middleware.testing import Recorder, recording
+from moesif_middleware.tornado import MoesifMiddleware
+from tests.test_wsgi import RULES_THAT_READ_THE_BODY
+
+BODY = b'{"kind": "x", "text": "' + b"y" * 300_000 + b'"}'
+
+
+@stream_request_body
+class Streamed(RequestHandler):
+    """Counts what it is sent, chunk by chunk."""
+
+    async def prepare(self) -> None:
+        await asyncio.sleep(0.001)
+        self.got = b""
+
+    async def data_received(self, chunk: bytes) -> None:
+        await asyncio.sleep(0)
+        self.got += chunk
+
+    def post(self) -> None:
+        assert identify(user_id="ann")
+        self.write(str(len(self.got)))
+
+
+class Echo(WebSocketHandler):
+    """Says everything again."""
+
+    async def on_message(self, message: str | bytes) -> None:
+        await self.write_message(message)
+
+
+class Missing(RequestHandler):
+    """Is not there."""
+
+    def get(self, number: str) -> None:
+        raise HTTPError(404)
+
+
+def application() -> Application:
+    inner: Any = [("/inner/missing/([0-9]+)", Missing), ("/inner/socket", Echo)]
+    return Application([("/streamed", Streamed), ("/inner/.*", inner)])
+
+
+@asynccontextmanager
+async def serving(**settings: Any) -> AsyncIterator[tuple[str, Recorder]]:
+    """Serve the application with the middleware by Tornado's own server."""
+    with recording(**settings) as recorder:
+        app: HTTPServerConnectionDelegate = MoesifMiddleware(application(), recorder.moesif)
+        server = HTTPServer(app)
+        listener, port = bind_unused_port()
+        server.add_sockets([listener])
+        yield f"127.0.0.1:{port}", recorder
+        server.stop()
+        await server.close_all_connections()
+
+
+@pytest.mark.parametrize("ahead", [False, True])
+async def test_a_handler_that_takes_its_body_in_pieces_gets_all_of_it(ahead: bool) -> None:
+    """Also after a rule had the beginning of it held back."""
+    async with serving() as (where, recorder), httpx.AsyncClient(trust_env=False) as client:
+        if ahead:
+            recorder.use(rules=RULES_THAT_READ_THE_BODY)
+        assert (await client.post(f"http://{where}/streamed", content=BODY)).text == str(len(BODY))
+        (event,) = recorder.events
+        assert event["metadata"]["request_body_truncated"] == len(BODY)
+        assert (event["user_id"], event["metadata"]["route"]) == ("ann", "/streamed")
+
+
+async def test_routers_in_routers_errors_of_http_and_websockets() -> None:
+    """The pattern of the inner rule, a 404 that is no exception, and no event of a websocket."""
+    async with serving() as (where, recorder), httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(f"http://{where}/inner/missing/5")).status_code == 404
+        connection = await websocket_connect(f"ws://{where}/inner/socket")
+        await connection.write_message("hello")
+        assert await connection.read_message() == "hello"
+        connection.close()
+        (event,) = recorder.events
+    assert event["metadata"] == {"route": "/inner/missing/([0-9]+)"}
+    assert event["response"]["status"] == 404
+
+
+async def test_hooks_may_be_asynchronous_and_get_tornados_request() -> None:
+    """Before the handler and after the response."""
+
+    async def identify_user(request: Any) -> str:
+        await asyncio.sleep(0)
+        return str(request.headers["X-User"])
+
+    async def get_metadata(request: Any, response: Any) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"path": request.path, "status": response.status_code}
+
+    hooks = Hooks(identify_user=identify_user, get_metadata=get_metadata)
+    async with serving(hooks=hooks) as (where, recorder), httpx.AsyncClient(trust_env=False) as client:
+        await client.get(f"http://{where}/nowhere", headers={"X-User": "ann"})
+        for _ in range(1000):
+            if recorder.moesif.stats()["captured"]:
+                break
+            await asyncio.sleep(0.005)
+        (event,) = recorder.events
+    assert (event["user_id"], event["metadata"]) == ("ann", {"path": "/nowhere", "status": 404})
