@@ -116,7 +116,7 @@ SUITES = {
             # Of the time of the release, where later ones make its tests fail.
             requires=(
                 "advanced-alchemy<0.25 aiosqlite anyio<4.7 asyncpg beanie<2 beautifulsoup4 fsspec httpx<0.28 "
-                "httpx-sse<0.5 hypothesis minijinja<3 msgspec<0.19 picologging polyfactory<2.19 psutil "
+                "httpx-sse<0.5 hypothesis minijinja<3 msgspec<0.20 picologging polyfactory<2.19 psutil "
                 "psycopg[binary] pydantic<2.10 pytest<8 pytest-asyncio<0.25 pytest-lazy-fixtures pytest-mock "
                 "pytest-timeout pytest-xdist python-dotenv sqlalchemy<2.1 starlette<0.42 time-machine<3 trio<0.28"
             ),
