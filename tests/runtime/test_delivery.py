@@ -75,7 +75,7 @@ def test_transient_answers_are_retried_until_they_clear(
     """Every event arrives once in the end, with the id that it had in the first try."""
     answers = iter([Reply(status), Reply(status)])
     server.script = lambda request: next(answers, Reply())
-    moesif = make()
+    moesif = make(flush_interval=60.0)
     submit(moesif, 3)
     assert moesif.flush(5)
     assert len(server.posts) == 3
