@@ -198,7 +198,9 @@ async def test_the_lifespan_starts_the_feed_and_flushes_before_the_end(recorder:
     assert order == ["lifespan.startup.complete 0", "lifespan.shutdown.complete 1"]
 
 
-async def test_an_application_without_a_lifespan_has_one_in_its_place(recorder: Recorder) -> None:
+async def test_an_application_without_a_lifespan_has_one_in_its_place(
+    recorder: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
     """As Django: or the last events would go down with a server that ends itself with the signal that it got."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -209,9 +211,11 @@ async def test_an_application_without_a_lifespan_has_one_in_its_place(recorder: 
     watched = MoesifMiddleware(app, recorder.moesif)
     await drive(watched, BODY)
     incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    caplog.set_level("INFO", logger="moesif_middleware")
     assert [message["type"] for message in await drive(watched, incoming, type="lifespan")] == [
         "lifespan.startup.complete", "lifespan.shutdown.complete",
     ]  # fmt: skip
+    assert "the application has no lifespan of its own (ValueError)" in caplog.messages
     assert recorder.moesif.stats()["delivered"] == 1
 
 

@@ -6,10 +6,13 @@ the lifespan is the last moment at which anything runs.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from .client import Moesif
+
+_log = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 
@@ -27,10 +30,12 @@ class Lifespan:
         """Serve the application's lifespan."""
         try:
             await app(scope, self.receive, self.send)
-        except Exception:
+        except Exception as error:
             if self._begun:
                 raise
-            # It refuses the scope, which to the specification means that it has no lifespan: no error.
+            # It refuses the scope, which to the specification means that it has no lifespan: no error. A server that
+            # would have said so now sees one, so that the word is ours.
+            _log.info("the application has no lifespan of its own (%s)", type(error).__name__)
             await self._stand_in()
 
     async def receive(self) -> Message:

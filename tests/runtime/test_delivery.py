@@ -25,7 +25,7 @@ from tests.faults import FaultServer, Reply, Request, drip, endless, garbage, ha
 
 def test_an_event_arrives_with_the_application_id_and_gzip(server: FaultServer, make: Callable[..., Moesif]) -> None:
     """The wire: path, headers and an array of events."""
-    moesif = make()
+    moesif = make(flush_interval=60.0)
     submit(moesif, 30)
     assert moesif.flush(5)
     post = server.posts[0]
