@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ..settings import Settings
@@ -10,6 +13,9 @@ if TYPE_CHECKING:
     import httpx
 
     from .transport import Transport
+
+
+_importing = threading.RLock()
 
 
 class LateTransport:
@@ -22,8 +28,10 @@ class LateTransport:
     def request(self, *arguments: Any) -> tuple[int, httpx.Headers, bytes]:
         """Return status, headers and body of the answer. Raises TransportError."""
         if self.made is None:
-            from .transport import Transport
+            with _importing:
+                from .transport import Transport
 
+                codecs.lookup("idna")  # or Python imports it when the first connection looks up its host
             self.made = Transport(self._settings)
         return self.made.request(*arguments)
 
@@ -36,3 +44,10 @@ class LateTransport:
         """Forget the connection without a word on it: after a fork it is the parent's."""
         if self.made is not None:
             self.made.abandon()
+
+
+# A fork in the middle of an import leaves the child with modules that are half there, for good.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_importing.acquire, after_in_parent=_importing.release, after_in_child=_importing.release
+    )

@@ -204,3 +204,39 @@ def test_a_spool_is_used_on_both_sides_of_a_fork(spooled: Cases, how: str) -> No
     """No connection of SQLite crosses the fork, and the file is shared."""
     count = SCRIPTS[how][0]
     assert spooled[how].result() == Ended(0, "", (count, count))
+
+
+FORK_WHILE_IMPORTING = """
+import importlib.machinery, os, sys, threading, time
+from moesif_middleware import Moesif
+
+parent, importing = os.getpid(), threading.Event()
+execute = importlib.machinery.SourceFileLoader.exec_module
+
+def slowly(self, module):
+    if module.__name__ == "moesif_middleware.runtime.transport" and os.getpid() == parent:
+        importing.set()
+        time.sleep(0.5)
+    return execute(self, module)
+
+importlib.machinery.SourceFileLoader.exec_module = slowly
+moesif = Moesif(application_id="x", base_uri=sys.argv[1], flush_interval=0.01)
+moesif.update_user({"user_id": "before"})
+assert importing.wait(30)
+child = os.fork()
+moesif.update_user({"user_id": "after" if child else "child"})
+moesif.close(30)
+if child:
+    os.waitpid(child, 0)
+else:
+    os._exit(0)
+"""
+
+
+def test_a_fork_in_the_middle_of_an_import_leaves_the_child_whole() -> None:
+    """The delivery thread imports its transport with the first batch; a server that preloads may fork just then."""
+    with FaultServer().start() as server:
+        command = [sys.executable, "-W", "ignore", "-c", FORK_WHILE_IMPORTING, server.url]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert sorted(user["user_id"] for post in server.posts for user in post.json) == ["after", "before", "child"]
