@@ -16,6 +16,7 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -46,6 +47,7 @@ _BOUNDS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
+_names: Final = lru_cache(maxsize=1_024)(split_path)
 _QUERIES: Final = ("query", "post_filter")
 
 
@@ -125,7 +127,7 @@ def criteria_of(cohort: Document, now_ms: int) -> Criteria:
 def value_at(document: Document, path: str) -> Any:
     """Return what stands at a dotted path of a profile, None for nothing; ``body`` is another name of ``metadata``."""
     value: Any = document
-    names = split_path(path)
+    names = _names(path)
     for name in ("metadata", *names[1:]) if names[:1] == ("body",) and "body" not in document else names:
         value = value.get(name) if isinstance(value, dict) else None
     return value

@@ -196,6 +196,7 @@ USED_UP = {
 }
 
 
+@pytest.mark.heavy
 def test_a_quota_closes_the_loop_without_a_hand_in_between() -> None:
     """The example of the reference ("Get Rules"): 429 with the quota in header and body, until it is raised."""
     options = ("--management-key", "key", "--cohorts-every", "100ms")
