@@ -106,7 +106,7 @@ def test_the_user_whom_the_application_looked_up_is_the_events(cookies: Any, whe
 
 
 def check(recorder: Recorder, where: str, cookies: Any) -> None:
-    """Assert that the event has the user when the view asked for her, and the session in any case."""
+    """Assert that the event has the user when the view asked for her, and a digest of the session in any case."""
     (event,) = recorder.events
     assert event.get("user_id") == ("ann" if where.startswith("looks") else None)
     assert event["session_token"] == sha256(cookies["sessionid"].value.encode()).hexdigest()
