@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 import urllib.request
@@ -17,6 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 START_SECONDS = 60.0
+ZOOKEEPER = "/usr/share/java/zookeeper.jar"
+
+_GREETING = struct.pack(">iiqiqi16x", 44, 0, 0, 4000, 0, 16)
+"""ZooKeeper's request for a session: its length, version, last transaction, timeout in ms, session, password."""
 
 USERS = """<?xml version="1.0"?>
 <yandex>
@@ -134,3 +139,92 @@ def one(directory: Path) -> Iterator[Server]:
         yield server
     finally:
         server.kill()
+
+
+@dataclass
+class Cluster:
+    """Servers of which each knows all; the first of a shard and the second hold the same."""
+
+    servers: list[Server]
+    name: str = "loopback"
+
+    @property
+    def url(self) -> str:
+        """The URL of a store on this cluster, without database and options."""
+        return "clickhouse://" + ",".join(f"127.0.0.1:{server.http}" for server in self.servers)
+
+
+@contextmanager
+def cluster(directory: Path, shards: int = 2, replicas: int = 2) -> Iterator[Cluster]:
+    """Run a cluster with one ZooKeeper until the block ends. Raises NoServer."""
+    keeper_port, *ports = free_ports(1 + 3 * shards * replicas)
+    servers = []
+    for number in range(shards * replicas):
+        http, native, interserver = ports[3 * number : 3 * number + 3]
+        servers.append(Server(directory / f"clickhouse-{number}", "", http, native, interserver))
+    found = Cluster(servers)
+    for number, server in enumerate(servers):
+        server.cluster = _topology(found, replicas, keeper_port, number)
+        server.configure()
+    with ExitStack() as stack:
+        stack.enter_context(zookeeper(directory / "zookeeper", keeper_port))
+        for server in servers:
+            stack.callback(server.kill)
+            server.start()
+        yield found
+
+
+def _topology(whole: Cluster, replicas: int, keeper_port: int, own: int) -> str:
+    groups = [whole.servers[start : start + replicas] for start in range(0, len(whole.servers), replicas)]
+    shards = "".join(
+        "<shard><internal_replication>true</internal_replication>"
+        + "".join(f"<replica><host>127.0.0.1</host><port>{server.native}</port></replica>" for server in group)
+        + "</shard>"
+        for group in groups
+    )
+    shard, replica = divmod(own, replicas)
+    return f"""
+  <zookeeper>
+    <node><host>127.0.0.1</host><port>{keeper_port}</port></node><session_timeout_ms>4000</session_timeout_ms>
+  </zookeeper>
+  <remote_servers><{whole.name}>{shards}</{whole.name}></remote_servers>
+  <macros><shard>{shard}</shard><replica>{replica}</replica></macros>
+  <distributed_ddl><path>/clickhouse/task_queue/ddl</path></distributed_ddl>"""
+
+
+@contextmanager
+def zookeeper(directory: Path, port: int) -> Iterator[None]:
+    """Run one ZooKeeper server until the block ends. Raises NoServer."""
+    directory.mkdir(parents=True)
+    settings = {"dataDir": directory, "clientPort": port, "clientPortAddress": "127.0.0.1", "tickTime": 1000}
+    more = {"admin.enableServer": "false", "maxClientCnxns": 200, "maxSessionTimeout": 20000}
+    config = directory / "zoo.cfg"
+    config.write_text("".join(f"{name}={value}\n" for name, value in {**settings, **more}.items()))
+    if shutil.which("java") is None or not Path(ZOOKEEPER).exists():
+        raise NoServer("ZooKeeper is not installed: apt-get install zookeeper")
+    command = ["java", "-Xmx256m", "-cp", ZOOKEEPER]
+    with (directory / "log").open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "org.apache.zookeeper.server.ZooKeeperServerMain", str(config)], stdout=output, stderr=output
+        )
+    try:
+        _wait_for_session(process, port, directory / "log")
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _wait_for_session(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(_GREETING)
+                # It listens before it takes sessions, and closes the connections of those who are early.
+                if connection.recv(4):
+                    return
+        except OSError:
+            time.sleep(0.1)
+        if process.poll() is not None or time.monotonic() > until:
+            raise NoServer(f"ZooKeeper did not start: {log.read_text(errors='replace')[-2000:]}")

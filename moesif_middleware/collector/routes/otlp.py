@@ -78,7 +78,7 @@ def _handler(signal: str, fields: Fields, records: Callable[[dict[str, Any]], It
             appended = await asyncio.wrap_future(context.store.append(app, outcome.rows))
             if appended.stored:
                 context.arrivals.publish(app)
-        tags = context.feeds.current(app).tags
+        tags = (await context.feeds.served(app)).tags
         if binary:
             return Response(otlp.encoded(signal, outcome.rejected, outcome.message), 200, tags, PROTOBUF)
         partial_success = {count: outcome.rejected, "errorMessage": outcome.message}
