@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,9 +18,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.servers import Server, free_ports, one
-from moesif_middleware.collector.search.clickhouse import key_value, leaf_arrays, leaf_key, literal
+from moesif_middleware.collector.search.clickhouse import (
+    key_value,
+    leaf_arrays,
+    leaf_key,
+    literal,
+    stored_path,
+)
+from moesif_middleware.collector.search.leaves import leaves
 from moesif_middleware.collector.settings import CollectorSettings, ManagementKey
-from moesif_middleware.collector.stores import Appended, StoreUnavailable
+from moesif_middleware.collector.stores import Appended, Recent, StoreUnavailable
 from moesif_middleware.collector.stores.clickhouse.address import Address, parse_address
 from moesif_middleware.collector.stores.clickhouse.client import Client, Refused
 from moesif_middleware.collector.stores.clickhouse.rows import Numbers
@@ -112,6 +121,44 @@ def test_leaves_of_a_document_are_four_columns() -> None:
     assert found["leaf.key"] == [leaf_key(1), "t2024-01-01", "ttrue"]
     assert found["leaf.number"] == [1.0, 1704067200000.0, 0.0]
     assert not any(math.isnan(number) for number in found["leaf.number"])
+
+
+documents = st.recursive(
+    st.one_of(st.none(), st.booleans(), scalars),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from("aB.é"), inner, max_size=3)),
+    max_leaves=12,
+)
+
+
+@given(headers=documents, rest=documents)
+def test_leaves_are_those_of_the_common_definition(headers: Any, rest: Any) -> None:
+    """The same paths and values in the same order, header names in lower case."""
+    document = {"request": {"headers": headers, "a": rest}, "metadata": rest, "headers": headers}
+    found = leaf_arrays(document)
+    expected = list(leaves(document))
+    assert found["leaf.path"] == [stored_path(names) for names, _ in expected]
+    assert found["leaf.key"] == [leaf_key(value) for _, value in expected]
+
+
+@pytest.mark.heavy
+def test_an_event_that_was_written_twice_counts_once(address: Address) -> None:
+    """As two collectors may that know nothing of each other, one of which died then: the next write finds it."""
+    store = ClickHouseStore(address, every=0)
+    try:
+        fresh = replace(row("A"), received_ms=int(time.time() * 1000))
+        for _ in range(2):
+            store._changes._send("events", store._changes._event_lines([(APP, fresh)]))
+        assert store.kept(APP).events == 2
+        store.append(APP, [row("B")]).result()
+        until = time.monotonic() + 30
+        while store.kept(APP).events != 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        assert sorted(item["id"] for item in store.recent(APP, Recent())) == ["A", "B"]
+        assert store.get(APP, "events", "A") is not None
+        assert store.delete(APP, "events", "A").result() is True
+        assert store.get(APP, "events", "A") is None
+    finally:
+        store.close()
 
 
 def test_numbers_grow_whatever_the_clock_does() -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 import orjson
 
 from .fields import EVENTS, Column, Field, Type
-from .leaves import NUMBER, TIME_TEXT, Scalar, leaf_number, leaves
+from .leaves import NUMBER, TIME_TEXT, Scalar, leaf_number, lower_ascii
 from .statement import FALSE, Key, SortKey, Statement, Value
 
 SEPARATOR: Final = "\0"
@@ -67,15 +67,47 @@ def key_value(key: str) -> Scalar:
 
 
 def leaf_arrays(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the columns ``leaf.*`` of a document."""
-    paths, kinds, keys, numbers = [], [], [], []
-    for names, value in leaves(document):
-        kind, number = leaf_number(value)
-        paths.append(stored_path(names))
-        kinds.append(kind)
-        keys.append(leaf_key(value))
-        numbers.append(number)
-    return {"leaf.path": paths, "leaf.kind": kinds, "leaf.key": keys, "leaf.number": numbers}
+    """Return the columns ``leaf.*`` of a document: what ``leaves`` yields, in a third of the time."""
+    found = _Leaves()
+    for name, value in document.items():
+        found.add(_clean(name), value)
+    return {"leaf.path": found.paths, "leaf.kind": found.kinds, "leaf.key": found.keys, "leaf.number": found.numbers}
+
+
+_HEADERS: Final = frozenset({f"request{SEPARATOR}headers", f"response{SEPARATOR}headers"})
+
+
+def _clean(name: str) -> str:
+    return name.replace(SEPARATOR, "\ufffd") if SEPARATOR in name else name
+
+
+class _Leaves:
+    """Collects the scalars below a path: each document of a store passes here, so nothing is made on the way."""
+
+    __slots__ = ("keys", "kinds", "numbers", "paths")
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self.kinds: list[int] = []
+        self.keys: list[str] = []
+        self.numbers: list[float] = []
+
+    def add(self, path: str, value: Any) -> None:
+        if isinstance(value, dict):
+            lower = path in _HEADERS
+            for name, member in value.items():
+                self.add(f"{path}{SEPARATOR}{_clean(lower_ascii(name) if lower else name)}", member)
+        elif isinstance(value, list):
+            for element in value:
+                self.add(path, element)
+        elif value is not None:
+            if isinstance(value, bool):
+                value = "true" if value else "false"
+            kind, number = leaf_number(value)
+            self.paths.append(path)
+            self.kinds.append(kind)
+            self.keys.append(TEXT_KEY + value if kind != NUMBER else leaf_key(value))
+            self.numbers.append(number)
 
 
 class Connection(Protocol):
@@ -88,12 +120,16 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an application's documents are: the tables, its number, and how the key of an event is made of its id."""
+    """Where an application's documents are: the tables, its number, and how the key of an event is made of its id.
+
+    ``live`` are the conditions that a row of ``events`` belongs to the application and counts.
+    """
 
     events: str
     entities: str
     app: int
     key_of: Callable[[str], int]
+    live: Sequence[str]
 
 
 class ClickHouseEngine:
@@ -132,17 +168,15 @@ class ClickHouseEngine:
 
 
 class ClickHouseStatement:
-    """One statement on ClickHouse. Rows that were replaced or deleted are merged away as it reads (FINAL)."""
+    """One statement on ClickHouse. Documents that were replaced or deleted are merged away as it reads (FINAL)."""
 
     def __init__(self, place: Place, kind: str) -> None:
         self._events = kind == EVENTS
         self._lambdas = 0
         self.weight = "weight" if self._events else "1"
         self.row = "time_ms" if self._events else "id"
-        self._table = place.events if self._events else place.entities
-        self._scope = [f"app = {place.app}", "deleted = 0"]
-        if not self._events:
-            self._scope.insert(1, f"kind = {literal(kind)}")
+        self._table = place.events if self._events else f"{place.entities} FINAL"
+        self._scope = place.live if self._events else [f"app = {place.app}", f"kind = {literal(kind)}", "deleted = 0"]
 
     def bind(self, value: str | float) -> str:
         """Return the SQL that stands for a literal."""
@@ -239,7 +273,7 @@ class ClickHouseStatement:
         """Return the SELECT over the rows that pass all conditions."""
         conditions = " AND ".join([*self._scope, *where])
         # Every name is this module's and every literal is escaped.
-        return f"SELECT {', '.join(columns)} FROM {self._table} FINAL WHERE {conditions}"  # noqa: S608
+        return f"SELECT {', '.join(columns)} FROM {self._table} WHERE {conditions}"  # noqa: S608
 
     def first_of_groups(self, select: str, groups: Sequence[str], order: str, limit: int) -> str:
         """Return the statement that keeps the first ``limit`` rows of each group of a SELECT."""

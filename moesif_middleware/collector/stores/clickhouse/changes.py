@@ -1,6 +1,7 @@
 """What is written to ClickHouse: events, their removal, and all other documents, each kind of work in few statements.
 
-Every insert may run twice, since a server may have done what it did not answer: the rows are the same and merge.
+An insert that was not answered may have been done. It is tried again all the same: of rows for the same thing only the
+newest counts.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from ...search.clickhouse import literal
 from .. import Appended, EventRow, StoreUnavailable
 from .address import Address
 from .client import Client, Refused
-from .rows import Numbers, entity_line, event_line, event_tombstone, number_of
-from .tables import APPS, ENTITIES, EVENTS, writing
+from .rows import Numbers, entity_line, event_line, gone_line, number_of
+from .tables import APPS, ENTITIES, EVENTS, GONE, live, writing
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,15 @@ class Put:
     merge: bool
 
 
-Change = Append | Remove | Put
+@dataclass(frozen=True, slots=True)
+class Expire:
+    """Events of one application before a time, in milliseconds since the epoch."""
+
+    app: str
+    before_ms: int
+
+
+Change = Append | Remove | Put | Expire
 
 
 class Changes:
@@ -85,6 +94,8 @@ class Changes:
             return self._append(changes)
         if isinstance(changes[0], Remove):
             return self._remove(changes)
+        if isinstance(changes[0], Expire):
+            return self._expire(changes)
         return self._put(changes)
 
     def _append(self, changes: Sequence[Append]) -> list[Appended]:
@@ -96,11 +107,10 @@ class Changes:
                 new.setdefault((change.app, row.id), row)
             fresh.append(list(new)[before:])
         known = self._known(new)
-        lines = []
-        left = [(name, row) for name, row in new.items() if name not in known]
-        for seq, ((app, _), row) in zip(self._numbers.take(len(left)), left, strict=True):
-            lines.append(event_line(number_of(app), seq, row))
-        self._insert(EVENTS, lines)
+        left = [(app, row) for (app, name), row in new.items() if (app, name) not in known]
+        # Each attempt has numbers of its own, so that rows of one that failed half way can be told from the next one's.
+        self._persist(lambda: self._send(EVENTS, self._event_lines(left)))
+        self._settle(left)
         results = []
         for change, names in zip(changes, fresh, strict=True):
             stored = sum(name not in known for name in names)
@@ -109,38 +119,44 @@ class Changes:
 
     def _known(self, rows: Mapping[tuple[str, str], EventRow]) -> set[tuple[str, str]]:
         """Return which of the events are there already: the same id at the same time."""
+        names = {(app, row.time_ms, number_of(row.id)): (app, name) for (app, name), row in rows.items()}
         known: set[tuple[str, str]] = set()
-        for app in {name[0] for name in rows}:
-            keys = {(row.time_ms, number_of(row.id)): name for name, row in rows.items() if name[0] == app}
-            for some in _portions(keys):
-                times = [time_ms for time_ms, _ in some]
-                where = (
-                    f"app = {number_of(app)} AND time_ms BETWEEN {min(times)} AND {max(times)}"
-                    f" AND (time_ms, key) IN ({', '.join(map(str, some))})"
-                )
-                sql = (
-                    f"SELECT time_ms, key FROM {EVENTS} WHERE {where}"  # noqa: S608 - numbers
-                    " GROUP BY time_ms, key HAVING argMax(deleted, seq) = 0"
-                )
-                known.update(keys[time_ms, key] for time_ms, key in self._persist(self._selecting(sql)))
+        for app, where in _places((app, row) for (app, _), row in rows.items()):
+            conditions = " AND ".join([*live(number_of(app)), where])
+            found = self._persist(self._selecting(f"SELECT time_ms, key FROM {EVENTS} WHERE {conditions}"))  # noqa: S608
+            known.update(names[app, time_ms, key] for time_ms, key in found)
         return known
 
+    def _settle(self, rows: Sequence[tuple[str, EventRow]]) -> None:
+        """Let one row of each event count: another collector may have written the same one meanwhile."""
+        for app, where in _places(rows):
+            self._keep_newest(f"app = {number_of(app)} AND {where}")
+
+    def sweep(self, since_ms: int) -> None:
+        """Let one row of each event count that was received since then: a collector may have died before it did."""
+        self._keep_newest(f"received_ms >= {since_ms}")
+
+    def _keep_newest(self, where: str) -> None:
+        sql = f"SELECT app, groupArray(seq) FROM {EVENTS} WHERE {where}"  # noqa: S608 - numbers
+        found = self._persist(self._selecting(f"{sql} GROUP BY app, time_ms, key HAVING count() > 1"))
+        # The highest is the one that merging leaves.
+        self._insert(GONE, [gone_line(app, seq) for app, seqs in found for seq in sorted(set(seqs))[:-1]])
+
     def _remove(self, changes: Sequence[Remove]) -> list[bool]:
-        found: dict[tuple[str, str], int] = {}
+        found: dict[tuple[str, str], list[int]] = {}
         for app in {change.app for change in changes}:
             for some in _portions({change.key: None for change in changes if change.app == app}):
                 keys = ", ".join(str(number_of(key)) for key in some)
-                sql = (
-                    f"SELECT id, time_ms FROM {EVENTS} FINAL"  # noqa: S608 - numbers
-                    f" WHERE app = {number_of(app)} AND key IN ({keys}) AND deleted = 0"
-                )
-                found.update(((app, name), time_ms) for name, time_ms in self._persist(self._selecting(sql)))
-        lines = []
-        for seq, ((app, name), time_ms) in zip(self._numbers.take(len(found)), found.items(), strict=True):
-            lines.append(event_tombstone(number_of(app), seq, name, time_ms))
-        self._insert(EVENTS, lines)
+                conditions = " AND ".join([*live(number_of(app)), f"key IN ({keys})"])
+                sql = f"SELECT id, groupArray(seq) FROM {EVENTS} WHERE {conditions} GROUP BY id"  # noqa: S608 - numbers
+                found.update(((app, name), seqs) for name, seqs in self._persist(self._selecting(sql)))
+        self._insert(GONE, [gone_line(number_of(app), seq) for (app, _), seqs in found.items() for seq in seqs])
         # The second of two that delete the same one finds nothing.
         return [found.pop((change.app, change.key), None) is not None for change in changes]
+
+    def _expire(self, changes: Sequence[Expire]) -> list[None]:
+        self._insert(GONE, [gone_line(number_of(change.app), before_ms=change.before_ms) for change in changes])
+        return [None] * len(changes)
 
     def _put(self, changes: Sequence[Put]) -> list[bool | None]:
         """Return for each change that deletes whether its document was there, None for the others."""
@@ -193,11 +209,17 @@ class Changes:
     def _selecting(self, sql: str) -> Callable[[], list[list[Any]]]:
         return lambda: self._client.select(sql)
 
+    def _event_lines(self, rows: Sequence[tuple[str, EventRow]]) -> list[bytes]:
+        numbers = self._numbers.take(len(rows))
+        return [event_line(number_of(app), seq, row) for seq, (app, row) in zip(numbers, rows, strict=True)]
+
     def _insert(self, table: str, lines: Sequence[bytes]) -> None:
-        if not lines:
-            return
-        statement = b"\n".join((f"INSERT INTO {table} FORMAT JSONEachRow".encode(), *lines))
-        self._persist(lambda: self._client.execute(statement, self._settings))
+        self._persist(lambda: self._send(table, lines))
+
+    def _send(self, table: str, lines: Sequence[bytes]) -> None:
+        if lines:
+            statement = b"\n".join((f"INSERT INTO {table} FORMAT JSONEachRow".encode(), *lines))
+            self._client.execute_once(statement, self._settings)
 
     def _persist(self, attempt: Callable[[], T]) -> T:
         """Do it until it is done. Raises StoreUnavailable for what cannot be done, or not in time."""
@@ -211,6 +233,18 @@ class Changes:
                 logger.debug("a write is tried again: %s", error)
             time.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+
+
+def _places(rows: Iterable[tuple[str, EventRow]]) -> Iterable[tuple[str, str]]:
+    """Yield each application with the condition that a row is one of its events, for some of them at a time."""
+    keys: dict[str, list[tuple[int, int]]] = {}
+    for app, row in rows:
+        keys.setdefault(app, []).append((row.time_ms, number_of(row.id)))
+    for app, places in keys.items():
+        for some in _portions(places):
+            times = [time_ms for time_ms, _ in some]
+            among = ", ".join(map(str, some))
+            yield app, f"time_ms BETWEEN {min(times)} AND {max(times)} AND (time_ms, key) IN ({among})"
 
 
 def _portions(keys: Iterable[T]) -> Iterable[list[T]]:

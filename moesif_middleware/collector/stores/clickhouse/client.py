@@ -25,6 +25,9 @@ ANSWER_SECONDS: Final = 60.0
 DOWN_SECONDS: Final = 2.0
 """How long a server that did not answer is asked last."""
 
+IDLE_CONNECTIONS: Final = 8
+"""Connections to one server that are kept."""
+
 _CODE: Final = re.compile(r"Code: (\d+)")
 _ELSEWHERE: Final = frozenset({159, 164, 202, 203, 209, 210, 225, 242, 252, 279, 285, 286, 319, 999})
 """Errors of a server that is busy, alone or ill: another one may do it, or the same one later."""
@@ -80,29 +83,35 @@ class Client:
     def execute(
         self, statement: str | bytes, settings: Mapping[str, str] | None = None, *, database: bool = True
     ) -> bytes:
-        """Run a statement and return the answer; ``database`` is false before there is one.
+        """Run a statement on the first server that answers, and return the answer; it may run twice.
 
-        A server that does not answer may have run it all the same: every statement here may be run twice.
+        ``database`` is false before there is one.
         """
-        parameters = {**_SETTINGS, **(settings or {})}
-        if database:
-            parameters["database"] = self._address.database
-        target = f"/?{urlencode(parameters)}"
+        target = self._target(settings, database=database)
         body = statement.encode() if isinstance(statement, str) else statement
         failure: StoreUnavailable | None = None
         for host in self._in_turn():
             try:
-                answer = self._ask(host, target, body)
-            except Refused as refused:
-                if not refused.passing:
+                return self._asked(host, target, body)
+            except StoreUnavailable as error:
+                if isinstance(error, Refused) and not error.passing:
                     raise
-                failure = refused
-            except (OSError, http.client.HTTPException) as error:
-                failure = StoreUnavailable(f"ClickHouse at {host[0]}:{host[1]} does not answer: {error!r}")
-                self._say_down(host, failure)
-            else:
-                self._say_up(host)
-                return answer
+                failure = error
+        assert failure is not None  # noqa: S101 - there is at least one host
+        raise failure
+
+    def execute_once(self, statement: bytes, settings: Mapping[str, str]) -> None:
+        """Run a statement on the first server that takes connections; whether it ran is unknown after an error."""
+        target = self._target(settings)
+        failure: StoreUnavailable | None = None
+        for host in self._in_turn():
+            try:
+                connection = self._connect(host)
+            except OSError as error:
+                failure = self._say_down(host, error)
+                continue
+            self._asked(host, target, statement, connection)
+            return
         assert failure is not None  # noqa: S101 - there is at least one host
         raise failure
 
@@ -119,17 +128,36 @@ class Client:
         now = time.monotonic()
         return sorted(self._hosts, key=lambda host: self._down.get(host, 0.0) > now)
 
-    def _say_down(self, host: Host, failure: StoreUnavailable) -> None:
+    def _target(self, settings: Mapping[str, str] | None, *, database: bool = True) -> str:
+        parameters = {**_SETTINGS, **(settings or {})}
+        if database:
+            parameters["database"] = self._address.database
+        return f"/?{urlencode(parameters)}"
+
+    def _asked(
+        self, host: Host, target: str, body: bytes, connection: http.client.HTTPConnection | None = None
+    ) -> bytes:
+        """Return the answer of one server, over a new connection when one is given. Raises StoreUnavailable."""
+        try:
+            answer = self._ask(host, target, body, connection)
+        except (OSError, http.client.HTTPException) as error:
+            raise self._say_down(host, error) from error
+        self._say_up(host)
+        return answer
+
+    def _say_down(self, host: Host, error: Exception) -> StoreUnavailable:
+        failure = StoreUnavailable(f"ClickHouse at {host[0]}:{host[1]} does not answer: {error!r}")
         if host not in self._down:
             logger.warning("%s", failure)
         self._down[host] = time.monotonic() + DOWN_SECONDS
+        return failure
 
     def _say_up(self, host: Host) -> None:
         if self._down.pop(host, None) is not None:
             logger.warning("ClickHouse at %s:%d answers again", *host)
 
-    def _ask(self, host: Host, target: str, body: bytes) -> bytes:
-        connection, kept = self._connection(host)
+    def _ask(self, host: Host, target: str, body: bytes, new: http.client.HTTPConnection | None) -> bytes:
+        connection, kept = (new, False) if new is not None else self._connection(host)
         try:
             status, answer = self._exchange(connection, target, body)
         except (OSError, http.client.HTTPException) as error:
@@ -137,12 +165,10 @@ class Client:
             # Servers close connections that were quiet for some seconds; only a new one tells whether they are there.
             if not kept or isinstance(error, TimeoutError):
                 raise
-            connection = self._connect(host)
-            try:
-                status, answer = self._exchange(connection, target, body)
-            except BaseException:
-                connection.close()
-                raise
+            return self._ask(host, target, body, self._connect(host))
+        except BaseException:
+            connection.close()
+            raise
         self._keep(host, connection)
         if status != 200:
             text = answer[:2_000].decode("utf-8", "replace").strip()
@@ -179,7 +205,8 @@ class Client:
 
     def _keep(self, host: Host, connection: http.client.HTTPConnection) -> None:
         with self._lock:
-            if not self._closed and connection.sock is not None:
-                self._idle.setdefault(host, []).append(connection)
+            idle = self._idle.setdefault(host, [])
+            if not self._closed and connection.sock is not None and len(idle) < IDLE_CONNECTIONS:
+                idle.append(connection)
                 return
         connection.close()

@@ -28,15 +28,12 @@ def event_line(app: int, seq: int, row: EventRow) -> bytes:
     """Return the line of an event."""
     columns: dict[str, Any] = dict(zip(NAMES, row.columns(), strict=True))
     leaves = leaf_arrays(orjson.loads(row.doc))
-    return orjson.dumps(
-        {"app": app, "key": number_of(row.id), "seq": seq, "deleted": 0, **columns, "doc": row.doc, **leaves}
-    )
+    return orjson.dumps({"app": app, "key": number_of(row.id), "seq": seq, **columns, "doc": row.doc, **leaves})
 
 
-def event_tombstone(app: int, seq: int, name: str, time_ms: int) -> bytes:
-    """Return the line that takes an event away."""
-    key = number_of(name)
-    return orjson.dumps({"app": app, "key": key, "seq": seq, "deleted": 1, "id": name, "time_ms": time_ms})
+def gone_line(app: int, seq: int = 0, before_ms: int = 0) -> bytes:
+    """Return the line that takes one row of events away, or all events before a time."""
+    return orjson.dumps({"app": app, "seq": seq, "before_ms": before_ms})
 
 
 def entity_line(app: int, kind: str, name: str, version: int, document: Mapping[str, Any] | None) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,10 +19,16 @@ from .. import Appended, EventRow, Kept, Recent, StoreUnavailable
 from ..grouping import GroupQueue, Job, fail
 from ..recent import COLUMNS, Bind, conditions, named, rows_of
 from .address import Address
-from .changes import Append, Change, Changes, Put, Remove
+from .changes import Append, Change, Changes, Expire, Put, Remove
 from .client import Client
 from .rows import Numbers, number_of
-from .tables import APPS, ENTITIES, EVENTS, WEEK, changing, migrate, writing
+from .tables import APPS, ENTITIES, EVENTS, GONE, WEEK, changing, live, migrate, parts
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS: Final = 60.0
+SWEPT_SECONDS: Final = 900.0
+"""How long after its arrival an event that two collectors wrote is looked for."""
 
 EVERY_SECONDS: Final = 0.2
 """Seconds between two inserts: each makes a part of the table that must be merged with others."""
@@ -53,9 +60,9 @@ class ClickHouseStore:
 
     def recent(self, app: str, query: Recent) -> list[dict[str, Any]]:
         """Return the narrow rows of the newest events, as mappings of column to value with ``seq``, newest first."""
-        where = [f"app = {number_of(app)}", "deleted = 0", *conditions(query, literal, _begins)]
+        where = [*live(number_of(app)), *conditions(query, literal, _begins)]
         # Column names are the schema's and every literal is escaped.
-        sql = f"SELECT {', '.join(COLUMNS)} FROM {EVENTS} FINAL WHERE {' AND '.join(where)}"  # noqa: S608
+        sql = f"SELECT {', '.join(COLUMNS)} FROM {EVENTS} WHERE {' AND '.join(where)}"  # noqa: S608
         limit = rows_of(query)
         return named(self._client.select(f"{sql} ORDER BY seq DESC LIMIT {limit}")) if limit else []
 
@@ -64,23 +71,22 @@ class ClickHouseStore:
     ) -> dict[str, Any]:
         """Return the answer of a search over the documents of a kind. Raises InvalidSearch."""
         search = parse_search(kind, body, first, last, zone, int(self._clock() * 1000))
-        place = Place(EVENTS, ENTITIES, number_of(app), number_of)
+        place = Place(EVENTS, ENTITIES, number_of(app), number_of, live(number_of(app)))
         return run_search(ClickHouseEngine(self._client, place), search)
 
     def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
         """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
-        where = f"app = {number_of(app)}"
-        if kind == EVENTS:
-            # Keys first: of the documents, only the one is read.
-            found = f"SELECT time_ms FROM {EVENTS} WHERE {where} AND key = {number_of(key)} GROUP BY time_ms"  # noqa: S608
-            found = f"{found} HAVING argMax(deleted, seq) = 0 LIMIT 1"
-            times = self._client.select(found)
-            if not times:
-                return None
-            table, where = EVENTS, f"{where} AND time_ms = {times[0][0]} AND key = {number_of(key)}"
-        else:
-            table, where = ENTITIES, f"{where} AND kind = {literal(kind)} AND id = {literal(key)}"
-        rows = self._client.select(f"SELECT doc FROM {table} FINAL WHERE {where} AND deleted = 0")  # noqa: S608
+        if kind != EVENTS:
+            where = f"app = {number_of(app)} AND kind = {literal(kind)} AND id = {literal(key)} AND deleted = 0"
+            rows = self._client.select(f"SELECT doc FROM {ENTITIES} FINAL WHERE {where}")  # noqa: S608 - literals
+            return orjson.loads(rows[0][0]) if rows else None
+        # Keys first: of the documents, only the one is read.
+        where = " AND ".join([*live(number_of(app)), f"key = {number_of(key)}"])
+        found = self._client.select(f"SELECT time_ms, max(seq) FROM {EVENTS} WHERE {where} GROUP BY time_ms LIMIT 1")  # noqa: S608
+        if not found:
+            return None
+        where = f"app = {number_of(app)} AND time_ms = {found[0][0]} AND seq = {found[0][1]}"
+        rows = self._client.select(f"SELECT doc FROM {EVENTS} WHERE {where} AND key = {number_of(key)}")  # noqa: S608
         return orjson.loads(rows[0][0]) if rows else None
 
     def documents(self, app: str, kind: str) -> list[dict[str, Any]]:
@@ -106,35 +112,29 @@ class ClickHouseStore:
 
     def kept(self, app: str) -> Kept:
         """Return how much is stored; the bytes are those of the events on one replica of each shard."""
-        where = f"app = {number_of(app)} AND deleted = 0"
-        ((events,),) = self._client.select(f"SELECT count() FROM {EVENTS} FINAL WHERE {where}")  # noqa: S608
-        cluster, database = self._address.cluster, self._address.database
-        parts, table = ("system.parts", EVENTS)
-        if cluster is not None:
-            parts, table = f"cluster('{cluster}', system, parts)", f"{EVENTS}_local"
-        of = f"database = '{database}' AND table = '{table}' AND active"
-        ((size,),) = self._client.select(f"SELECT sum(bytes_on_disk) FROM {parts} WHERE {of}")  # noqa: S608
-        return Kept(int(events), int(size or 0))
+        where = " AND ".join(live(number_of(app)))
+        ((events,),) = self._client.select(f"SELECT count() FROM {EVENTS} WHERE {where}")  # noqa: S608 - numbers
+        ((rows, size),) = self._client.select(f"SELECT sum(rows), sum(bytes_on_disk) FROM {parts(self._address)}")  # noqa: S608
+        share = 1 - self._expired_rows() / rows if rows else 0
+        return Kept(int(events), int((size or 0) * share))
 
     def time_at(self, app: str, rank: int) -> int | None:
         """Return the time, in milliseconds since the epoch, of the event that has ``rank`` newer ones, if any."""
-        where = f"app = {number_of(app)} AND deleted = 0"
-        sql = f"SELECT time_ms FROM {EVENTS} FINAL WHERE {where} ORDER BY time_ms DESC LIMIT {rank}, 1"  # noqa: S608
+        where = " AND ".join(live(number_of(app)))
+        sql = f"SELECT time_ms FROM {EVENTS} WHERE {where} ORDER BY time_ms DESC LIMIT {rank}, 1"  # noqa: S608 - numbers
         rows = self._client.select(sql)
         return int(rows[0][0]) if rows else None
 
     def expire(self, app: str, before_ms: int) -> int:
-        """Delete the events older than ``before_ms`` and return how many they were.
+        """Let the events older than ``before_ms`` count no more and return how many they were.
 
-        Weeks in which no event of any application is left are dropped; until then small rows say what is gone.
+        The disk is given back week by week, when all events of all applications in one have expired.
         """
-        old = f"FROM {EVENTS} FINAL WHERE app = {number_of(app)} AND time_ms < {before_ms} AND deleted = 0"
-        ((count,),) = self._client.select(f"SELECT count() {old}")
+        where = " AND ".join([*live(number_of(app)), f"time_ms < {before_ms}"])
+        ((count,),) = self._client.select(f"SELECT count() FROM {EVENTS} WHERE {where}")  # noqa: S608 - numbers
         if count:
-            columns = "app, time_ms, key, id, seq, deleted"
-            gone = f"SELECT app, time_ms, key, id, seq + 1, 1 {old}"
-            self._client.execute(f"INSERT INTO {EVENTS} ({columns}) {gone}", writing(self._address))
-            self._drop_empty_weeks(before_ms)
+            self._queue.submit(Expire(app, before_ms)).result()
+            self._drop_expired_weeks()
         return int(count)
 
     def apps(self) -> list[str]:
@@ -147,17 +147,41 @@ class ClickHouseStore:
         self._thread.join()
         self._client.close()
 
-    def _drop_empty_weeks(self, before_ms: int) -> None:
-        sql = f"SELECT toString({WEEK}) AS week, sum(1 - deleted) FROM {EVENTS} FINAL GROUP BY week"  # noqa: S608
-        for week, left in self._client.select(sql):
+    def _drop_expired_weeks(self) -> None:
+        ends = self._expiry()
+        weeks: dict[str, bool] = {}
+        sql = f"SELECT toString({WEEK}) AS week, app FROM {EVENTS} GROUP BY week, app"  # noqa: S608 - constants
+        for week, app in self._client.select(sql):
             end = datetime.fromisoformat(week).replace(tzinfo=UTC) + timedelta(days=7)
-            if not left and end.timestamp() * 1000 <= before_ms:
-                self._client.execute(f"ALTER TABLE {changing(self._address)} DROP PARTITION '{week}'")
+            weeks[week] = weeks.get(week, True) and end.timestamp() * 1000 <= ends.get(app, 0)
+        for week in (week for week, over in weeks.items() if over):
+            self._client.execute(f"ALTER TABLE {changing(self._address)} DROP PARTITION '{week}'")
+
+    def _expiry(self) -> dict[int, int]:
+        """Return before which time, in milliseconds, events of each application do not count."""
+        sql = f"SELECT app, max(before_ms) AS end FROM {GONE} GROUP BY app HAVING end > 0"  # noqa: S608 - constants
+        return {int(app): int(end) for app, end in self._client.select(sql)}
+
+    def _expired_rows(self) -> int:
+        either = [f"(app = {app} AND time_ms < {end})" for app, end in self._expiry().items()]
+        if not either:
+            return 0
+        return int(self._client.select(f"SELECT count() FROM {EVENTS} WHERE {' OR '.join(either)}")[0][0])  # noqa: S608
 
     def _run(self) -> None:
+        swept = float("-inf")
         for group in self._queue.groups(self._every):
             for _, jobs in groupby(group, key=lambda job: type(job.work)):
                 self._commit(list(jobs))
+            if time.monotonic() - swept > SWEEP_SECONDS:
+                self._sweep()
+                swept = time.monotonic()
+
+    def _sweep(self) -> None:
+        try:
+            self._changes.sweep(int((self._clock() - SWEPT_SECONDS) * 1000))
+        except StoreUnavailable as error:
+            logger.warning("events that were written twice were not looked for: %s", error)
 
     def _commit(self, jobs: Sequence[Job[Change]]) -> None:
         try:

@@ -1,9 +1,13 @@
 """The tables in ClickHouse, made and migrated at start.
 
 ``events`` holds the columns of ``schema.EVENT_COLUMNS``, the document, and its scalars in the arrays ``leaf`` (see
-``search.clickhouse``). Its order is (app, time, key), so that an event that is sent again, which keeps its time,
-stands beside the first and is merged into it; of several rows the one with the highest ``seq`` counts, and one with
-``deleted`` takes the event away. ``entities`` works alike with ``version``. ``app`` and ``key`` are hashes: ``rows``.
+``search.clickhouse``). Its order is (app, time, key): an event that is sent again keeps its time, so that it is found
+by its place, and what was written twice all the same is merged into the row with the highest ``seq``. Merging takes
+its time and reading with FINAL is slow, so ``gone`` lists what does not count: the ``seq`` of rows that are deleted or
+replaced, and the time before which the events of an application have expired.
+
+``entities`` holds all other documents, the row with the highest ``version`` of each; it is read with FINAL.
+``app`` and ``key`` are hashes: see ``rows``.
 
 On a cluster, ``NAME_local`` is replicated by ``{shard}`` and ``{replica}`` of each server's macros, and ``NAME``
 spreads over the shards by the key, so that all rows of one event are on one of them.
@@ -21,6 +25,7 @@ from .client import Client
 EVENTS: Final = "events"
 ENTITIES: Final = "entities"
 APPS: Final = "apps"
+GONE: Final = "gone"
 WEEK: Final = "toMonday(toDateTime(intDiv(time_ms, 1000), 'UTC'))"
 
 _TYPES: Final = {
@@ -69,7 +74,7 @@ MIGRATIONS: Final = (
     (
         Table(
             EVENTS,
-            f"{_COLUMNS}, key UInt64, seq UInt64, deleted UInt8, doc String, {_LEAF}",
+            f"{_COLUMNS}, key UInt64, seq UInt64, doc String, {_LEAF}",
             "seq",
             "(app, time_ms, key)",
             "key",
@@ -83,6 +88,7 @@ MIGRATIONS: Final = (
             "(app, kind, id)",
             "cityHash64(kind, id)",
         ),
+        Table(GONE, "app UInt64, seq UInt64, before_ms Int64", "seq", "(app, seq, before_ms)", "app"),
         Table(APPS, "app UInt64, application_id String, version UInt64", "version", "app", "app"),
         Table("migrations", "name String, version UInt64", "version", "name", "cityHash64(name)"),
     ),
@@ -117,8 +123,25 @@ def writing(address: Address) -> dict[str, str]:
     return {**settings, "insert_quorum": str(address.quorum)} if address.quorum > 1 else settings
 
 
+def live(app: int) -> list[str]:
+    """Return the conditions that a row of ``events`` belongs to an application and counts."""
+    return [
+        f"app = {app}",
+        f"time_ms >= (SELECT max(before_ms) FROM {GONE} WHERE app = {app})",  # noqa: S608 - a number
+        f"seq GLOBAL NOT IN (SELECT seq FROM {GONE} WHERE app = {app} AND seq > 0)",  # noqa: S608
+    ]
+
+
 def changing(address: Address) -> str:
     """Return the name of the table of events that holds rows itself, with the cluster that an ALTER goes to."""
     if address.cluster is None:
         return EVENTS
     return f"{address.database}.{EVENTS}_local ON CLUSTER `{address.cluster}`"
+
+
+def parts(address: Address) -> str:
+    """Return the rows of ``system.parts`` that hold events, of one replica of each shard, to stand after FROM."""
+    active = f"WHERE database = '{address.database}' AND active"
+    if address.cluster is None:
+        return f"system.parts {active} AND table = '{EVENTS}'"
+    return f"cluster('{address.cluster}', system, parts) {active} AND table = '{EVENTS}_local'"
