@@ -13,6 +13,7 @@ import pytest
 
 from moesif_middleware.collector.intake import Arrival, event_row
 from moesif_middleware.collector.stores import Appended, EventRow, Recent, StoreUnavailable
+from moesif_middleware.collector.stores.appending import append_rows
 from moesif_middleware.collector.stores.opening import open_store
 from moesif_middleware.collector.stores.schema import COLUMN_BY_PATH, EVENT_COLUMNS, MIGRATIONS
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
@@ -157,3 +158,29 @@ def test_a_url_names_a_file(tmp_path: Path) -> None:
     """Escapes are undone."""
     open_store(f"sqlite:///{tmp_path}/with%20space.db").close()
     assert (tmp_path / "with space.db").exists()
+
+
+def test_a_file_of_an_older_program_is_migrated(path: Path) -> None:
+    """Its events are there afterwards, and the list of errors reads the new index only, without a sort."""
+    connection = sqlite3.connect(path)
+    for statement in MIGRATIONS[0]:
+        connection.execute(statement)
+    connection.execute("INSERT INTO apps (app, application_id) VALUES (1, ?)", (APP,))
+    append_rows(connection, 1, [row("old", status=500)])
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+    store = SQLiteStore(path)
+    try:
+        assert [item["id"] for item in store.recent(APP, Recent())] == ["old"]
+        errors = {"query": {"range": {"response.status": {"gte": 500}}}, "size": 5}
+        assert store.search(APP, "events", errors)["hits"]["total"] == 1
+        with store.reading() as reader:
+            assert reader.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+            plan = reader.execute(
+                "EXPLAIN QUERY PLAN SELECT id, seq, time_ms FROM events AS e"
+                " WHERE app = 1 AND status >= 500 ORDER BY time_ms DESC, id DESC LIMIT 5"
+            ).fetchall()
+    finally:
+        store.close()
+    assert [line[3] for line in plan] == ["SEARCH e USING COVERING INDEX events_by_time (app=?)"]
