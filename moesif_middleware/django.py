@@ -108,11 +108,12 @@ class MoesifMiddleware:
 
     def __call__(self, request: Any) -> Any:
         """Serve one request; in an asynchronous chain the answer is a coroutine."""
-        call = _begin(self.handle(), request, self._is_async)
+        handle = self.handle()
+        call = _begin(handle, request, self._is_async)
         if self._is_async:
-            return self._serve_async(request, call)
+            return self._serve_async(handle, request, call)
         if call is None:
-            return _seen_inside(request, self.get_response(request))
+            return _seen_inside(handle, request, self.get_response(request))
         token = current.set(call.exchange)
         try:
             hooks.run(call.admit())
@@ -125,9 +126,9 @@ class MoesifMiddleware:
             current.reset(token)
         return response
 
-    async def _serve_async(self, request: Any, call: _Call | None) -> Any:
+    async def _serve_async(self, handle: Moesif, request: Any, call: _Call | None) -> Any:
         if call is None:
-            return _seen_inside(request, await self.get_response(request))
+            return _seen_inside(handle, request, await self.get_response(request))
         token = current.set(call.exchange)
         try:
             await hooks.arun(call.admit())
@@ -163,15 +164,32 @@ def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
     return call
 
 
-def _seen_inside(request: Any, response: Any) -> Any:
-    """Tell the middleware outside, which watches this request, what only Django knows of it."""
+def _seen_inside(handle: Moesif, request: Any, response: Any) -> Any:
+    """Tell the middlewares outside, which watch this request, what only Django knows of it."""
     exchange = current.get()
-    if exchange is not None:
-        exchange.route = exchange.route or _route(request)
-        user = _loaded_user(request)
-        if exchange.user_id is None and user is not None:
-            exchange.user_id = _username(user)
+    while exchange is not None:
+        _identify(handle, exchange, request)
+        try:
+            exchange.route = exchange.route or _route(request)
+        except Exception as error:  # a match may be a class of the application's own
+            handle.failed("route", error)
+        exchange = exchange.outer
     return response
+
+
+def _identify(handle: Moesif, exchange: Exchange, request: Any) -> None:
+    """Fill in Django's user and session where nothing else has said whose the request is.
+
+    No query is made: only a user whom the view or another middleware has looked up is known.
+    """
+    try:
+        if exchange.user_id is None:
+            exchange.user_id = _username(_loaded_user(request))
+        if exchange.session_token is None and handle.hooks.get_session_token is None:
+            session = getattr(request, "session", None)
+            exchange.session_token = _session_digest(getattr(session, "session_key", None))
+    except Exception as error:  # a user model or a session of the application's own may do anything
+        handle.failed("user", error)
 
 
 def _head(request: Any) -> EnvironHead | ScopeHead:
@@ -202,7 +220,7 @@ class _Call:
         if moesif.hooks_before:
             yield from hooks.before(moesif.hooks, exchange, request, moesif.failed)
         if not moesif.snapshot.idle:
-            self._identify()
+            _identify(moesif, exchange, request)
         stream = getattr(request, "_stream", None)
         if moesif.reads_body and stream is not None:
             length = request.META.get("CONTENT_LENGTH") or ""
@@ -260,21 +278,6 @@ class _Call:
         response.streaming_content = AsyncChunks(chunks, self) if response.is_async else Chunks(chunks, self)
         return True
 
-    def _identify(self) -> None:
-        """Fill in Django's user and session where nothing else has said whose the request is.
-
-        No query is made: only a user whom the view or another middleware has looked up is known.
-        """
-        exchange, moesif = self.exchange, self._moesif
-        try:
-            if exchange.user_id is None:
-                exchange.user_id = _username(_loaded_user(self._request))
-            if exchange.session_token is None and moesif.hooks.get_session_token is None:
-                session = getattr(self._request, "session", None)
-                exchange.session_token = _session_digest(getattr(session, "session_key", None))
-        except Exception as error:  # a user model or a session of the application's own may do anything
-            moesif.failed("user", error)
-
     def watch_task(self) -> None:
         """Submit a stream at the latest when the task that sends it ends: Django closes none whose client has gone."""
         task = None if self._done else asyncio.current_task()
@@ -310,7 +313,7 @@ class _Call:
                 view = moesif.view(exchange)
                 view.original = self._response
                 yield from hooks.after(moesif.hooks, exchange, self._request, view, moesif.failed)
-            self._identify()
+            _identify(moesif, exchange, self._request)
         self._submit()
         if moesif.settings.flush_each_request:
             if self._is_async:

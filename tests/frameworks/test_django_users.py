@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
 from django.contrib.auth import get_user_model
+from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import path
+from werkzeug.test import Client as WerkzeugClient
 
 from moesif_middleware.testing import Recorder, recording
+from moesif_middleware.wsgi import MoesifMiddleware as WsgiMiddleware
 
 from .test_django import urlpatterns
 
@@ -111,3 +114,15 @@ def check(recorder: Recorder, where: str, cookies: Any) -> None:
     assert event.get("user_id") == ("ann" if where.startswith("looks") else None)
     assert event["session_token"] == sha256(cookies["sessionid"].value.encode()).hexdigest()
     assert recorder.moesif.stats()["errors"] == {}
+
+
+def test_the_middleware_around_django_learns_of_the_user_from_the_one_inside(cookies: Any) -> None:
+    """One event, with what only Django knows."""
+    with recording() as recorder:
+        settings = {"ROOT_URLCONF": urls, "MOESIF_MIDDLEWARE": recorder.moesif, "MIDDLEWARE": [OURS, *MIDDLEWARE]}
+        with override_settings(**settings):
+            client = WerkzeugClient(WsgiMiddleware(WSGIHandler(), recorder.moesif))
+            client.set_cookie("sessionid", cookies["sessionid"].value, domain="localhost")
+            assert client.get("/looks", buffered=True).text == "hello ann"
+        check(recorder, "looks", cookies)
+        assert recorder.events[0]["metadata"]["route"] == "/looks"
