@@ -370,6 +370,19 @@ def statuses(server: Server, wanted: int, seconds: float) -> bool:
     return False
 
 
+def shadowed(collecting: Server, seconds: float) -> bool:
+    """Ask until the collector has an event of a request that a rule would have blocked, or the time is over."""
+    search = f"{collecting.url}/v1/search/~/search/events?from=-1h&to=now"
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = httpx.post(search, json={"size": 100}, **MANAGE)  # type: ignore[arg-type]
+        hits = found.raise_for_status().json()["hits"]["hits"]
+        if any("governance_shadow" in (hit["_source"].get("metadata") or {}) for hit in hits):
+            return True
+        time.sleep(0.25)
+    return False
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("kind", ["uvicorn", "gunicorn"])
 def test_a_rule_made_over_the_management_api_blocks_a_running_application(kind: str) -> None:
@@ -390,3 +403,4 @@ def test_a_rule_made_over_the_management_api_blocks_a_running_application(kind: 
         with running(kind, settings(collecting.url, governance="shadow", **options)) as shadow:
             httpx.post(rules, json=body, **MANAGE)  # type: ignore[arg-type]
             assert not statuses(shadow, 451, 13)
+            assert shadowed(collecting, 20)

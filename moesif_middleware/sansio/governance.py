@@ -86,9 +86,6 @@ class Ruleset:
         object.__setattr__(self, "companies", _Scoped.of(rule for rule in self.rules if rule.kind == "company"))
         object.__setattr__(self, "users", _Scoped.of(rule for rule in self.rules if rule.kind == "user"))
 
-    def __bool__(self) -> bool:
-        return bool(self.rules)
-
     @property
     def reads_body(self) -> bool:
         """Return whether some rule reads the request's body, so that it has to be read before the application runs."""

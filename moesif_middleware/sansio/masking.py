@@ -371,7 +371,7 @@ class Masker:
         if b"=" in data and _FORM.fullmatch(data):
             return self._form(data)
         if not self._values.hidden and not self._prose.finds(data):
-            return data, []
+            return self._without_zeros(data)
         plain = _ESCAPED_LETTER.sub(_letter, data)
         if plain != data:
             masked, rules = self._bytes(plain)
@@ -379,6 +379,12 @@ class Masker:
         masked, rules = self._text.mask_parts(data)
         masked, more = self._mask_text(masked, prose=True)
         return masked, rules + more
+
+    def _without_zeros(self, data: bytes) -> tuple[bytes, list[str]]:
+        """Withhold what shows a secret once its zero bytes are out, as text in several encodings at once does."""
+        if self._withholds and b"\0" in data and self._mask_text(data.replace(b"\0", b""), prose=True)[1]:
+            return marker(UNDECODABLE).encode(), [UNDECODABLE]
+        return data, []
 
     def _wide_bytes(self, data: bytes, encoding: str) -> tuple[bytes, list[str]]:
         text = data.decode(encoding, "surrogatepass" if len(data) % 2 == 0 else "ignore")

@@ -106,7 +106,7 @@ class Rule:
 
 def values_of(raw: object) -> Mapping[str, str]:
     """Return the ``values`` of an entity's entry as text; what is no scalar is left out and gets its default."""
-    if not isinstance(raw, dict) or not raw:
+    if not isinstance(raw, dict):
         return _NO_VALUES
     return {name: text for name, value in raw.items() if (text := scalar_text(value)) is not None}
 

@@ -17,7 +17,8 @@ from .secret_values import linear
 
 _NAMING = "|".join(dict.fromkeys(name.lower() for name in PAIR_NAMES)).encode()
 _VALUE = re.compile(
-    rb"""([\s"'](?:value|content|val)\s*=\s*\\*)(?:"([^"<>]*)"|'([^'<>]*)'|([^\s"'<>\\]+))""", re.IGNORECASE
+    rb"""([\s"'](?:value|content|val)\s*=\s*\\*)(?:"([^"<>]*)(?:"|\Z)|'([^'<>]*)(?:'|\Z)|([^\s"'<>\\]+))""",
+    re.IGNORECASE,
 )
 _TEXT = re.compile(rb"\s*([^<]*[^<\s])")
 _MARK = MARKER.encode()
@@ -38,7 +39,7 @@ class SecretPairs:
         sibling = b"<(?i:%s)>\\s*([^\\s<>]*%s" % (_NAMING, stem)
         line = b"(?i:%s)[\"']?:[ \\t]*[\"']?([^\\s\"':,{}]*%s" % (_NAMING, stem)
         member = b"\\\\*[\"'](?i:path|%s)\\\\*[\"']\\s*:\\s*\\\\*[\"']([^ \"'\\\\]*(?:%s|\\\\)" % (_NAMING, stem)
-        self._elements = linear(attribute + b"[^\\s\"'<>\\\\]*)[^<>]*>")
+        self._elements = linear(attribute + b"[^\\s\"'<>\\\\]*)[^<>]*(?:>|\\z)")
         self._siblings = linear(sibling + b"[^\\s<>]*)\\s*</[^<>]*>\\s*<([A-Za-z][^\\s<>/]*)[^<>]*>")
         self._lines = linear(
             line + b"[^\\s\"':,{}]*)[\"']?[ \\t]*\\r?\\n[ \\t]*[\"']?values?[\"']?:[ \\t]*([^\\s][^\\r\\n]*)"

@@ -17,6 +17,7 @@ from moesif_middleware.sansio.governance import (
     Snapshot,
     compile_config,
     compile_rules,
+    sendable,
 )
 
 # The example answers of the reference, "Get Config" and "Get Rules".
@@ -172,6 +173,27 @@ def test_regex_rules_are_applied_in_the_order_of_the_rules():
     assert decide([adds("b"), adds("a")]).headers == (("X-Rule", "a"),)
 
 
+def test_regex_rules_keep_their_order_whatever_conditions_they_share():
+    """They are found by their rarest condition, and applied by their place."""
+
+    def when(*patterns):
+        return [{"conditions": [{"path": "request.route", "value": pattern} for pattern in patterns]}]
+
+    loaded = [
+        adds("first", regex_config=when("z") + when("/a", "b")),
+        adds("second", regex_config=when("c")),
+        adds("always"),
+        adds("third", regex_config=when("/a")),
+        adds("never", regex_config=when("/a", "z")),
+        adds("fourth", regex_config=when("b") + when("c")),
+    ]
+    decision = decide(loaded, subject(path="/abc"))
+    assert decision.rules == ("first", "second", "always", "third", "fourth")
+    assert decision.headers == (("X-Rule", "fourth"),)
+    assert decide(loaded, subject(path="/c")).rules == ("second", "always", "fourth")
+    assert decide(loaded, subject(path="/")).rules == ("always",)
+
+
 def test_cohort_rules_are_applied_in_the_order_of_the_config_and_not_matching_ones_after_them():
     loaded = [adds("n", "user", applied_to="not_matching"), adds("a", "user"), adds("b", "user")]
     assert decide(loaded, None, "u", user_rules={"u": in_cohort("b", "a")}).rules == ("b", "a", "n")
@@ -290,6 +312,23 @@ def test_the_status_is_the_rules_when_it_is_one_else_403(status, expected):
     assert decide([rule("a", block=True, response={"status": status})]).status == expected
     assert decide([rule("a", block=True)]).status == 403
     assert decide([rule("a", block=True, response=None)]).status == 403
+
+
+@pytest.mark.parametrize(("status", "sent"), [(100, 403), (199, 403), (200, 200), (599, 599)])
+def test_a_status_that_no_server_can_send_is_sent_as_403(status, sent):
+    decision = decide([rule("a", block=True, response={"status": status, "body": 1})])
+    assert isinstance(decision, Block)
+    assert sendable(decision) == dataclasses.replace(decision, status=sent)
+
+
+def test_a_body_nested_too_deeply_to_be_written_is_null_and_recorded():
+    deep = b"[" * 300 + b"]" * 300
+    data = b'[{"_id": "a", "type": "regex", "block": true, "response": {"body": %s}}]' % deep
+    loaded = compile_rules(data)
+    decision = loaded.decide(subject())
+    assert isinstance(decision, Block)
+    assert decision.body == b"null"
+    assert "the body cannot be sent" in loaded.problems[0]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,9 @@ PLACES: dict[str, dict[str, Any]] = {
     "MessagePack": {"body": b"\x81\xa8password\xab" + CANARY.encode(), "content_type": "application/msgpack"},
     "CBOR": {"body": b"\xa1hpasswordk" + CANARY.encode(), "content_type": "application/cbor"},
     "BSON": {"body": b"\x02api_key\0\x0c\0\0\0" + CANARY.encode() + b"\0", "content_type": "application/bson"},
+    "text in two encodings": {"body": DOCUMENT.decode().encode("utf-16-le") + b" " * 2000},
+    "an input that was cut": {"body": f'<input name="csrf_token" value="{CANARY}" />'.encode(), "cut": 5},
+    "an input that was cut in its value": {"body": f'<input name="csrf_token" value="{CANARY}">'.encode(), "cut": 5},
     "EBCDIC": {"body": DOCUMENT.decode().encode("cp037"), "content_type": "application/json; charset=ibm037"},
     "UTF-7": {"body": f"p+AGE-ssword={CANARY}".encode(), "content_type": f"{FORM}; charset=utf-7"},
 }  # fmt: skip
