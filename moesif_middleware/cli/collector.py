@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import socket
 import sys
@@ -21,6 +22,14 @@ SWITCH_SECONDS = 0.0005
 
 _SCOPED_KEY = re.compile(r"(.*?)=([a-z]+:[a-z_]+(?:,[a-z]+:[a-z_]+)*)")
 """A key and its scopes; any other ``=`` belongs to the key."""
+
+VARIABLES = {
+    "store": "COLLECTOR_STORE",
+    "app_id": "COLLECTOR_APP_ID",
+    "management_key": "COLLECTOR_MANAGEMENT_KEY",
+    "token": "COLLECTOR_TOKEN",
+}
+"""Options that hold secrets -> variables of the environment, since every user of a machine may read command lines."""
 
 _UNITS = {"ms": 0.001, "s": 1.0}
 
@@ -66,7 +75,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def read_settings(arguments: argparse.Namespace, directory: Path) -> CollectorSettings:
-    """Return the settings that the options mean; ``directory`` is where a store goes that has no name."""
+    """Return the settings that the options mean, or else the environment.
+
+    ``directory`` is where a store goes that has no name. Several ids or keys in a variable have spaces between them.
+    """
+    for option, variable in VARIABLES.items():
+        if not getattr(arguments, option) and (value := os.environ.get(variable)):
+            setattr(arguments, option, value if option in ("store", "token") else value.split())
     store = arguments.store or f"sqlite:///{quote(str(directory / 'collector.db'))}"
     return CollectorSettings(
         store=store,

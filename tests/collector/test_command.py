@@ -143,6 +143,21 @@ def test_options_are_used(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/v1/config", headers={"X-Moesif-Application-Id": app}).status_code == 503
 
 
+def test_secrets_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where no other user of the machine reads them; an option wins."""
+    found = {"STORE": f"sqlite:///{tmp_path}/a.db", "APP_ID": "one two", "MANAGEMENT_KEY": "all reader=read:events"}
+    for name, value in {**found, "TOKEN": "a-token-of-sixteen-or-more"}.items():
+        monkeypatch.setenv(f"COLLECTOR_{name}", value)
+    with process("--management-key", "other") as (_, url, ids):
+        assert ids == ["one", "two"]
+        assert httpx.get(f"{url}/").status_code == 401
+        headers = {"Authorization": "Bearer all"}
+        assert httpx.get(f"{url}/v1/~/cohorts", headers=headers).status_code == 401
+    with process() as (_, url, _):
+        assert httpx.get(f"{url}/v1/~/cohorts", headers=headers).status_code == 200
+    assert (tmp_path / "a.db").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

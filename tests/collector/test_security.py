@@ -148,6 +148,13 @@ def test_no_route_is_open_to_a_foreign_host_or_origin(shared: Running) -> None:
         assert not [each for each in answer.headers if each.lower().startswith("access-control")]
 
 
+def test_with_a_token_nothing_answers_who_has_no_credentials(serve: Callable[..., Any]) -> None:
+    """Every route there is: 401, whether its own key is missing or the collector's token."""
+    with serve(token="a-token-of-sixteen-or-more") as running:
+        for method, path in routes():
+            assert running.anonymous.request(method, path).status_code == 401, (method, path)
+
+
 # Captured content is shown as text only, under default-src 'none' with same-origin scripts.
 
 
