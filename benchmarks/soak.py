@@ -25,6 +25,7 @@ import urllib.request
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import orjson
@@ -54,6 +55,8 @@ def main() -> int:
         ill = Soak(Path(directory) / "ill", options)
         outcome = ill.run(modes=tuple(name for mode in MODES for name in ("well", mode)))
         fine = ill.report(outcome)
+    modes = {mode: outcome.percentile(0.99, ill.seen.spans(mode)) * 1_000 for mode in ("well", *MODES)}
+    print("p99 by mode: " + ", ".join(f"{mode} {value:.1f} ms" for mode, value in modes.items()))
     before, after = healthy.percentile(0.99) * 1_000, outcome.percentile(0.99) * 1_000
     print(f"p50 {healthy.percentile(0.5) * 1_000:.1f} -> {outcome.percentile(0.5) * 1_000:.1f} ms")
     print(f"p99 {before:.1f} -> {after:.1f} ms with the ill collector ({after / before - 1:+.0%}; wanted: within 10%)")
@@ -67,6 +70,13 @@ class Watched:
     memory: dict[int, list[int]] = field(default_factory=dict)
     disk: int = 0
     killed: set[int] = field(default_factory=set)
+    phases: list[tuple[str, float]] = field(default_factory=list)
+    """Each mode of the collector and when it began, on the performance counter."""
+
+    def spans(self, mode: str) -> list[tuple[float, float]]:
+        """Return when the collector was in a mode."""
+        ends = [start for _, start in self.phases[1:]] + [inf]
+        return [(start, end) for (name, start), end in zip(self.phases, ends, strict=True) if name == mode]
 
 
 class Soak:
@@ -115,6 +125,7 @@ class Soak:
         while True:
             if time.monotonic() - start >= turn * phase:
                 await asyncio.to_thread(self._set, modes[turn % len(modes)])
+                self.seen.phases.append((modes[turn % len(modes)], time.perf_counter()))
                 turn += 1
             if time.monotonic() - start >= next_kill:
                 self._kill(load.outcome)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @dataclass
 class Outcome:
-    """What the clients saw: who answered each request, the seconds from when it was due, and what went wrong."""
+    """What the clients saw: who answered each request, how long it took, and how many were not answered."""
 
     answered: dict[int, int] = field(default_factory=dict)
     """The process id that answered, by the request's number."""
-    times: list[float] = field(default_factory=list)
+    times: list[tuple[float, float]] = field(default_factory=list)
+    """When each answered request was due, on the performance counter, and the seconds that it took."""
     unanswered: int = 0
 
-    def percentile(self, share: float) -> float:
-        """Return a percentile of the times, in seconds."""
-        ordered = sorted(self.times)
+    def percentile(self, share: float, spans: Sequence[tuple[float, float]] = ((0.0, inf),)) -> float:
+        """Return a percentile of the seconds, of the requests that were due within ``spans``."""
+        ordered = sorted(took for due, took in self.times if any(start <= due < end for start, end in spans))
         return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0
 
 
@@ -61,7 +64,7 @@ class Load:
                 streams = None
                 continue
             self.outcome.answered[number] = pid
-            self.outcome.times.append(time.perf_counter() - due)
+            self.outcome.times.append((due, time.perf_counter() - due))
             if not stays:
                 _close(streams)
                 streams = None

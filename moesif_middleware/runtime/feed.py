@@ -20,7 +20,7 @@ from ..sansio.governance import EMPTY, Snapshot, compile_config, compile_rules
 from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer, own_words, refusal
 from ..settings import Settings
 from .bell import Bell
-from .late import LateTransport
+from .late import LateTransport, load_for_uwsgi
 
 _log = logging.getLogger(__name__)
 
@@ -85,6 +85,7 @@ class Feed:
         with self._starting:
             if self._thread is not None or self._stopped or self._resting:
                 return
+            load_for_uwsgi()
             thread = threading.Thread(target=self._run, name="moesif-feed", daemon=True)
             try:
                 thread.start()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import importlib
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +30,9 @@ class LateTransport:
     def request(self, *arguments: Any) -> tuple[int, httpx.Headers, bytes]:
         """Return status, headers and body of the answer. Raises TransportError."""
         if self.made is None:
-            with _importing:
-                from .transport import Transport
+            load()
+            from .transport import Transport
 
-                codecs.lookup("idna")  # or Python imports it when the first connection looks up its host
             self.made = Transport(self._settings)
         return self.made.request(*arguments)
 
@@ -44,6 +45,19 @@ class LateTransport:
         """Forget the connection without a word on it: after a fork it is the parent's."""
         if self.made is not None:
             self.made.abandon()
+
+
+def load() -> None:
+    """Import it, and what it imports with its first connection."""
+    with _importing:
+        importlib.import_module(".transport", __package__)
+        codecs.lookup("idna")  # or Python imports it when the first connection looks up its host
+
+
+def load_for_uwsgi() -> None:
+    """Import it before a thread does where forks are not announced."""
+    if "uwsgi" in sys.modules:
+        load()
 
 
 # A fork in the middle of an import leaves the child with modules that are half there, for good.

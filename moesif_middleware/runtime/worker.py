@@ -1,8 +1,8 @@
 """The delivery thread: takes entries, encodes them, sends batches, and decides what happens to a refused one.
 
-One daemon thread, started with the first entry. While the collector is ill there is one request in flight and
-everything else waits in the bounded queue, or in the spool, where a second thread puts it while the first one waits
-for an answer. After a fork the child begins with nothing.
+One daemon thread, started with the first entry. While it waits for an answer a second one encodes the next batch, or
+puts into the spool what waits for too long. While the collector is ill there is one request in flight and everything
+else waits in the bounded queue or in the spool. After a fork the child begins with nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ..sansio.batches import MAX_POISON, Batch, split
 from ..sansio.protocol import BACKOFF_FIRST, HEALTHY, Answer, Health, Verdict, refusal, verdict
 from ..settings import Settings
 from .bell import Bell, Waiters
+from .late import load_for_uwsgi
 from .ledger import Ledger
 from .losses import Losses
 from .outbox import Held, Outbox
@@ -39,6 +40,8 @@ LEASE_SECONDS = 30.0
 """How much longer a lease of the spool is than a request to the collector may be."""
 _SLOW_SECONDS = 0.5
 """A request that lasts longer is a reason to put what there is into the spool."""
+_AHEAD = 2
+"""Batches in memory, the one in flight among them, that the second thread encodes up to."""
 _LEAVE_SECONDS = 0.25
 """How long the end waits for the threads, after the deadline if need be."""
 _REST_SECONDS = 0.2
@@ -96,7 +99,7 @@ class Worker:
         """When the last one ended."""
         self._failures = 0
         self._thread: threading.Thread | None = None
-        self._spooler: threading.Thread | None = None
+        self._second: threading.Thread | None = None
         self._starting = threading.RLock()
         self._encoding = threading.RLock()
         """Held by the thread that takes entries out of the queue: hooks run on one thread at a time."""
@@ -144,9 +147,15 @@ class Worker:
             if self._thread is not None or self.closed or self._resting:
                 return
             _warn_without_threads()
+            load_for_uwsgi()
             self._thread = _started("moesif-worker", self._run)
-            if self._spool is not None and self._spooler is None:
-                self._spooler = _started("moesif-spooler", self._run_spooler)
+            if self._spool is not None:
+                self._start_second()
+
+    def _start_second(self) -> None:
+        with self._starting:
+            if self._second is None and not (self.closed or self._resting or self._deadline is not None):
+                self._second = _started("moesif-second", self._run_second)
 
     # From any thread
 
@@ -264,7 +273,7 @@ class Worker:
 
     def _join(self, seconds: float) -> None:
         end = self._clock() + seconds
-        for thread in (self._thread, self._spooler):
+        for thread in (self._thread, self._second):
             if thread is not None and thread is not threading.current_thread():
                 thread.join(max(end - self._clock(), 0.001))
 
@@ -421,9 +430,11 @@ class Worker:
         return None
 
     def _deliver(self, held: Held) -> None:
-        if self._spooler is not None and not self._watching:
-            self._slow.ring()
         self._sending = self._clock()
+        # After that: the second thread looks at one before it waits, and this one at the other.
+        if self._wants_ahead() or (self._second is not None and not self._watching):
+            self._start_second()
+            self._slow.ring()
         try:
             answer = self.sink.send(held.batch, self._time_allowed())
         except TransportError as error:
@@ -481,40 +492,55 @@ class Worker:
         )
         self.outbox.settle(held, "dropped", reason)
 
-    # On the spooler's thread, and at the end
+    # On the second thread, and at the end
 
-    def _run_spooler(self) -> None:
-        """Put what there is into the spool while the delivery thread waits for an answer."""
+    def _run_second(self) -> None:
         while not (self.closed or self._resting):
             self._watching = False
             if self._sending is None:
                 self._slow.wait(None)
             self._watching = True
             since = self._sending
-            if since is None or self.closed:
+            if since is None or self.closed or (self._wants_ahead() and self._aside(self._encode_ahead)):
                 continue
             left = since + _SLOW_SECONDS - self._clock()
-            if left > 0:
+            if not self.outbox.spools:
+                self._slow.wait(None)
+            elif left > 0:
                 self._slow.wait(left)
-            elif not self._store_due():
+            elif not self._aside(self._store_due):
                 self._slow.wait(_SLOW_SECONDS / 2)
         with self._starting:
-            if self._spooler is threading.current_thread() and not self.closed:
-                self._spooler = None
+            if self._second is threading.current_thread() and not self.closed:
+                self._second = None
 
-    def _store_due(self) -> bool:
-        """Store the batch in flight and what is due in the queue; return whether there may be more of it."""
+    def _aside(self, work: Callable[[], bool]) -> bool:
+        """Do work beside the delivery thread; return what it returns, False when it failed."""
         me = threading.get_ident()
         self._busy.add(me)
         try:
-            if self._queue_due():
-                self._fill()
-            return self._store() and self._queue_due()
+            return work()
         except Exception as error:
-            self._losses.said("spooler", "the spool failed: %r", error)
+            self._losses.said("aside", "work beside the delivery failed: %r", error)
             return False
         finally:
             self._busy.discard(me)
+            # The delivery thread may have found nothing and gone to sleep while this one had it in hand.
+            self._wake.ring()
+
+    def _wants_ahead(self) -> bool:
+        """Return whether the next batch is to be encoded while a request is in flight."""
+        return not self.health.ill and self.outbox.count < _AHEAD and self._queue_due()
+
+    def _encode_ahead(self) -> bool:
+        self._fill()
+        return True
+
+    def _store_due(self) -> bool:
+        """Store the batch in flight and what is due in the queue; return whether there may be more of it."""
+        if self._queue_due():
+            self._fill()
+        return self._store() and self._queue_due()
 
     def _store(self) -> bool:
         """Put all batches in memory into the spool; the first may be in flight, and stays in hand."""
