@@ -158,6 +158,9 @@ def test_a_blocked_request_never_reaches_the_application(adapter: Adapter) -> No
         assert (head.status, head.body, head.header("content-length")) == (429, b"", "20")
         assert stage.log == []
         assert {(event["blocked_by"], event["response"]["status"]) for event in recorder.events} == {("b", 429)}
+        ids = [event["response"]["headers"].get(OURS) for event in recorder.events]
+        assert sorted(map(str, ids)) == sorted(str(seen.header(OURS)) for seen in (answer, head))
+        assert None not in ids
 
 
 def test_a_rule_that_reads_the_body_takes_nothing_from_the_application(adapter: Adapter) -> None:
