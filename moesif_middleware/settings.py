@@ -98,7 +98,7 @@ class Text:
         if value is None and self.optional:
             return None
         if not isinstance(value, str) or not re.fullmatch(self.pattern, value):
-            raise ConfigurationError(key, f"must be {self.meaning}, not {type(value).__name__} {_shown(key, value)}")
+            raise ConfigurationError(key, f"must be {self.meaning}, not {_shown(key, value)}")
         return value
 
 
@@ -209,8 +209,15 @@ def unknown_key(key: str, names: Iterable[str]) -> ConfigurationError:
 
 
 def _shown(key: str, value: object) -> str:
-    """Show a refused value, unless it may be a secret that was pasted into the wrong place."""
-    return "" if "id" in key.lower().split("_") else repr(value)
+    """Show a refused value; of one that may be a secret only what is odd about it."""
+    kind = type(value).__name__
+    if "id" not in key.lower().split("_"):
+        return f"{kind} {value!r}"
+    if not isinstance(value, str):
+        return kind
+    if value != value.strip():
+        return "text with white space around it"
+    return "text with other characters in it" if len(value) <= 512 else f"text of {len(value)}"
 
 
 def _option(default: Any, check: Callable[[str, object], Any], doc: str) -> Any:
