@@ -11,6 +11,8 @@ from binascii import b2a_base64
 from collections.abc import Callable
 from typing import Any, Final
 
+import orjson
+
 from . import decoding, forms, graphql, jsontext, streams
 
 MAX_BODY = 460_800
@@ -58,9 +60,10 @@ class Body:
     """What an event holds of a body before it is encoded. Immutable by convention: ``replace`` makes another one.
 
     ``transfer_encoding`` is ``json`` or ``base64``. ``raw`` is the JSON text as it passed, when every parser reads it,
-    else None; it may hold a key twice, so that a mask must judge its text, not the value alone. ``notes`` are for the
-    event's metadata: ``truncated`` (size in bytes of what passed), ``stream`` (chunks and bytes that passed, records
-    shown), ``graphql_operation_name`` and ``_type``, ``fields_left_out``, ``problem`` (why it was not decoded).
+    or the text of what a cut left of it, else None; it may hold a key twice, so that a mask must judge its text, not
+    the value alone. ``notes`` are for the event's metadata: ``truncated`` (size in bytes of what passed), ``stream``
+    (chunks and bytes that passed, records shown), ``graphql_operation_name`` and ``_type``, ``fields_left_out``,
+    ``problem`` (why it was not decoded).
     ``data`` are the bytes that stand in base64, when these are at hand. ``opaque`` says that they may be text which
     could not be read, so that nobody knows what is in them: the mask withholds them. ``binary`` says that they are no
     text, and may be a format of records.
@@ -105,7 +108,10 @@ class Body:
             return self.raw
         if self.data is not None:
             return b'"%b"' % b2a_base64(self.data, newline=False)
-        return jsontext.dump(self._value)
+        try:
+            return orjson.dumps(self._value, option=jsontext.OPTIONS)
+        except TypeError:
+            return jsontext.dump(self._value)
 
     def __repr__(self) -> str:
         return f"<Body {self.transfer_encoding}>"
@@ -223,12 +229,8 @@ def _json(data: bytes, cut: bool, notes: dict[str, Any]) -> Body | None:
     outline = None if cut or len(data) < _LARGE else jsontext.outline(data)
     if outline is not None and not graphql.likely(outline):
         return Body("json", raw=data, notes=notes)
-    raw = None
     try:
-        if cut:
-            value = jsontext.parse_cut(data)
-        else:
-            value, raw = jsontext.parse(data)
+        value, raw = jsontext.read_cut(data) if cut else jsontext.parse(data)
     except ValueError:
         return None
     if type(value) in (dict, list) and (operation := graphql.operation(value)):

@@ -417,6 +417,32 @@ def test_a_document_with_an_outline_is_parsed_to_the_same_names_and_kept_as_it_p
         assert not isinstance(parsed, dict) or parsed.keys() == found.keys()
 
 
+def cut_as_before(data: bytes):
+    """What ``_partial`` makes of a cut document when it always tries the whole one first."""
+    try:
+        return jiter.from_json(data, allow_inf_nan=False)
+    except ValueError as error:
+        if not str(error).startswith("EOF"):
+            raise
+    return jiter.from_json(data, allow_inf_nan=False, partial_mode="on")
+
+
+@settings(max_examples=500, deadline=None)
+@given(VALUES, DAMAGE, st.integers(1, 400), st.booleans())
+def test_a_look_that_tells_a_cut_from_a_fault_changes_nothing(value, damage, length, ascii_only):
+    """The beginning of a document is read as far as it goes, one with a wrong byte in it not at all."""
+    data = bytearray(json.dumps([value, value], ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")[:length])
+    for place, byte in damage:
+        data[place % len(data)] = byte
+    found = []
+    for read_partly in (jsontext._partial, cut_as_before):
+        try:
+            found.append(repr(read_partly(bytes(data))))
+        except ValueError:
+            found.append("refused")
+    assert found[0] == found[1]
+
+
 def test_a_large_document_is_parsed_when_asked_for_and_not_kept():
     data = b"[" + b"[]," * 60_000 + b"[]]"
     tracemalloc.start()
