@@ -634,6 +634,39 @@ def test_a_graphql_operation_can_be_blocked():
     assert isinstance(decide(loaded, subject(path="/graphql")), Allow)
 
 
+@pytest.mark.parametrize("values", [None, [], ["a"], "a", 5, {}, {"0": None}, {"0": {}}])
+def test_values_that_are_none_give_the_default(values):
+    loaded = [rule("u", "user", variables=[{"name": "0"}], response={"headers": {"X": "{{0|x}}"}})]
+    cohorts = {"u1": [{"rules": "u", "values": values}], "u2": [{"rules": "u"}]}
+    for user_id in ("u1", "u2"):
+        assert decide(loaded, None, user_id, user_rules=cohorts).headers == (("X", "x"),)
+
+
+REGEX_RATE = {"sample_rate": 0, "conditions": [{"path": "request.route", "value": "a"}]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "config", "idle", "silent", "identifies"),
+    [
+        ([], {}, True, False, False),
+        ([], {"sample_rate": 0}, False, True, False),
+        ([], {"sample_rate": 50}, False, False, False),
+        ([], {"sample_rate": 0, "user_sample_rate": {"u": 1}}, False, False, True),
+        ([], {"sample_rate": 0, "company_sample_rate": {"c": 1}}, False, False, True),
+        ([], {"sample_rate": 0, "regex_config": [REGEX_RATE]}, False, False, False),
+        ([], {"user_rules": {"u": []}}, True, False, False),
+        (["regex"], {}, False, False, False),
+        (["regex"], {"sample_rate": 0}, False, False, False),
+        (["user"], {}, False, False, True),
+        (["company"], {}, False, False, True),
+    ],
+)
+def test_a_snapshot_knows_what_no_request_needs(rules, config, idle, silent, identifies):
+    """Idle: nothing is decided. Silent: nobody's events are kept, and no rule asks. Else it may matter who it is."""
+    loaded = snapshot([rule("a", kind) for kind in rules], **config)
+    assert (loaded.idle, loaded.silent, loaded.identifies) == (idle, silent, identifies)
+
+
 def test_a_snapshot_is_replaced_and_never_changed():
     one = EMPTY.with_rules(compile_rules(orjson.dumps([adds("a")])))
     two = one.with_config(compile_config(b'{"sample_rate":5}'))
