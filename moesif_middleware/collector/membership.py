@@ -107,6 +107,9 @@ async def keep_membership(context: CollectorContext, seconds: float) -> None:
                 changed = await run_in_threadpool(update, context.store, app, int(time.time() * 1000))
             except StoreUnavailable as error:
                 logger.warning("the members of cohorts were not computed: %s", error)
+            except Exception:
+                # A document that nobody foresaw must not end the computing for all others, unseen.
+                logger.exception("the members of cohorts were not computed")
             else:
                 if changed:
                     context.feeds.changed(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +13,11 @@ import httpx
 import pytest
 
 from moesif_middleware.api import ManagementClient
+from moesif_middleware.collector.context import CollectorContext
 from moesif_middleware.collector.criteria import PAGE
 from moesif_middleware.collector.intake import Arrival, event_row
-from moesif_middleware.collector.membership import membership, update
-from moesif_middleware.collector.stores import Store
+from moesif_middleware.collector.membership import keep_membership, membership, update
+from moesif_middleware.collector.stores import Store, StoreUnavailable
 from moesif_middleware.collector.stores.opening import open_store
 from tests.processes import collector, running, settings
 
@@ -141,6 +143,30 @@ def test_a_cohort_that_cannot_be_searched_does_not_stop_the_others(
     put(store, "rules", {"_id": "r", "type": "user", "cohorts": [{"id": "bad"}, {"id": "k"}]})
     assert set(membership(store, APP, 0)["user_rules"]) == {"little", "much"}
     assert "the criteria of cohort bad cannot be searched: query.fuzzy" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("it is busy"), KeyError("odd")])
+async def test_a_failure_does_not_end_the_computing(
+    store: Store, failure: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the next round tries again."""
+    rounds: list[str] = []
+    done = asyncio.Event()
+
+    def failing(store: Store, app: str, now_ms: int) -> bool:
+        rounds.append(app)
+        if len(rounds) == 1:
+            raise failure
+        loop.call_soon_threadsafe(done.set)
+        return True
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr("moesif_middleware.collector.membership.update", failing)
+    task = asyncio.create_task(keep_membership(CollectorContext(store, (APP,)), 0.01))
+    await asyncio.wait_for(done.wait(), 60)
+    task.cancel()
+    await asyncio.wait((task,))
+    assert "the members of cohorts were not computed" in caplog.text
 
 
 def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:

@@ -98,7 +98,10 @@ class Profiles:
         total = 0
         while hits := (await run_in_threadpool(context.store.search, app, "events", body))["hits"]["hits"]:
             done = [asyncio.wrap_future(context.store.delete(app, "events", hit["_id"])) for hit in hits]
-            total += sum(await asyncio.gather(*done))
+            if not (gone := sum(await asyncio.gather(*done))):
+                # Somebody else deleted them meanwhile, and the search does not know it yet.
+                break
+            total += gone
         return total
 
     def _shown(self, request: Request, app: str, key: str, document: Document) -> Document:

@@ -57,9 +57,6 @@ COLUMN_BY_PATH: Final = {column.path: column.name for column in EVENT_COLUMNS if
 API_CALL: Final = "api_call"
 USER_ACTION: Final = "user_action"
 
-KINDS: Final = frozenset({"users", "companies", "subscriptions", "rules", "config", "cohorts", "workspaces"})
-"""What ``entities.kind`` may be so far; the store takes any name."""
-
 _EVENTS = ",\n    ".join(f"{column.name} {column.type}" for column in EVENT_COLUMNS)
 
 MIGRATIONS: Final = (
