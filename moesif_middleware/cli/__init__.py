@@ -17,6 +17,7 @@ from ..errors import MoesifError
 COMMANDS = {
     "collector": "run a collector on this machine",
     "rules": "explain what rules and config decide for a request",
+    "store": "copy everything that a collector keeps to another store",
     "mask": "show what the masking rules take out of a document",
     "replay": "send the events of a spool or of a file",
     "migrate": "show the settings of the vendor's packages as settings of this one",

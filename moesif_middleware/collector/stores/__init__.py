@@ -139,6 +139,22 @@ class Store(Protocol):
         """Return a future of whether there was such a document."""
         ...
 
+    def apps(self) -> list[str]:
+        """Return the ids of all applications that have something here."""
+        ...
+
+    def kinds(self, app: str) -> list[str]:
+        """Return the kinds of its documents that are not ``events``."""
+        ...
+
+    def items(self, app: str, kind: str) -> dict[str, dict[str, Any]]:
+        """Return all documents of a kind that is not ``events`` by their keys."""
+        ...
+
+    def window(self, app: str, after_ms: int, rows: int) -> list[EventRow]:
+        """Return the next events by time after a millisecond: about ``rows``, and all of the last one's millisecond."""
+        ...
+
     def kept(self, app: str) -> Kept:
         """Return how much is stored."""
         ...

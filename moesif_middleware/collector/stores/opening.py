@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from ...errors import ConfigurationError
@@ -11,8 +12,11 @@ from .clickhouse.store import ClickHouseStore
 from .sqlite import SQLiteStore
 
 
-def open_store(url: str) -> Store:
-    """Open the store of ``url``. Raises ConfigurationError for one that is not understood, StoreUnavailable else."""
+def open_store(url: str, *, must_exist: bool = False) -> Store:
+    """Open the store of ``url``; a file is made when it is not there, unless it ``must_exist``.
+
+    Raises ConfigurationError for a URL that is not understood, StoreUnavailable else.
+    """
     parts = urlsplit(url)
     if parts.scheme == "clickhouse":
         return ClickHouseStore(parse_address(url))
@@ -22,4 +26,6 @@ def open_store(url: str) -> Store:
         raise ConfigurationError("store", f"{parts.scheme!r} is not the scheme of a store: {known}")
     if parts.netloc or not path:
         raise ConfigurationError("store", f"{url!r} is not sqlite:///PATH")
+    if must_exist and not Path(path).is_file():
+        raise ConfigurationError("store", f"there is no file {path}")
     return SQLiteStore(path)

@@ -22,7 +22,7 @@ from ..search.sqlite import SQLiteEngine, add_functions
 from . import Appended, EventRow, Kept, Recent, StoreUnavailable
 from .appending import append_rows
 from .recent import recent_rows
-from .schema import MIGRATIONS
+from .schema import EVENT_COLUMNS, MIGRATIONS
 from .writer import Writer
 
 BUSY_SECONDS: Final = 10.0
@@ -41,6 +41,14 @@ _NEXT_VERSION: Final = (
     " ON CONFLICT (app, kind) DO UPDATE SET version = version + 1"
 )
 _TIME_AT: Final = "SELECT time_ms FROM events WHERE app = ? ORDER BY time_ms DESC LIMIT 1 OFFSET ?"
+_WINDOW_END: Final = (
+    "SELECT max(time_ms) FROM (SELECT time_ms FROM events WHERE app = ? AND time_ms > ? ORDER BY time_ms LIMIT ?)"
+)
+_NAMES: Final = ", ".join(f"e.{column.name}" for column in EVENT_COLUMNS if column.name != "app")
+_WINDOW: Final = (
+    f"SELECT {_NAMES}, d.doc FROM events e JOIN documents d ON d.seq = e.seq"  # noqa: S608 - constants
+    " WHERE e.app = ? AND e.time_ms > ? AND e.time_ms <= ? ORDER BY e.time_ms, e.seq"
+)
 _EXPIRED: Final = "SELECT seq FROM events WHERE app = ? AND time_ms < ? ORDER BY time_ms LIMIT ?"
 _EXPIRE_ROWS: Final = 1_000
 
@@ -115,6 +123,33 @@ class SQLiteStore:
         """Return a future of whether there was such a document."""
         number = self.app_number(app)
         return self._writer.submit(lambda connection: _delete(connection, number, kind, key))
+
+    def apps(self) -> list[str]:
+        """Return the ids of all applications that have something here."""
+        with self.reading() as connection:
+            return [name for (name,) in connection.execute("SELECT application_id FROM apps ORDER BY 1")]
+
+    def kinds(self, app: str) -> list[str]:
+        """Return the kinds of its documents that are not ``events``."""
+        number = self.app_number(app)
+        with self.reading() as connection:
+            rows = connection.execute("SELECT DISTINCT kind FROM entities WHERE app = ? ORDER BY 1", (number,))
+            return [kind for (kind,) in rows]
+
+    def items(self, app: str, kind: str) -> dict[str, dict[str, Any]]:
+        """Return all documents of a kind that is not ``events`` by their keys."""
+        number = self.app_number(app)
+        with self.reading() as connection:
+            rows = connection.execute("SELECT id, doc FROM entities WHERE app = ? AND kind = ?", (number, kind))
+            return {name: orjson.loads(document) for name, document in rows}
+
+    def window(self, app: str, after_ms: int, rows: int) -> list[EventRow]:
+        """Return the next events by time after a millisecond: about ``rows``, and all of the last one's millisecond."""
+        number = self.app_number(app)
+        with self.reading() as connection:
+            (last,) = connection.execute(_WINDOW_END, (number, after_ms, rows)).fetchone()
+            found = connection.execute(_WINDOW, (number, after_ms, last)).fetchall() if last is not None else []
+        return [EventRow(*row) for row in found]
 
     def kept(self, app: str) -> Kept:
         """Return how much is stored; pages of the file that are free again do not count."""

@@ -21,7 +21,7 @@ from ..recent import COLUMNS, Bind, conditions, named, rows_of
 from .address import Address
 from .changes import Append, Change, Changes, Expire, Put, Remove
 from .client import Client
-from .rows import Numbers, number_of
+from .rows import NAMES, Numbers, number_of
 from .tables import APPS, ENTITIES, EVENTS, GONE, WEEK, changing, live, migrate, parts
 
 logger = logging.getLogger(__name__)
@@ -110,6 +110,33 @@ class ClickHouseStore:
             return self._queue.submit(Remove(app, key))
         return self._queue.submit(Put(app, kind, {key: None}, merge=False))
 
+    def apps(self) -> list[str]:
+        """Return the ids of all applications that have something here."""
+        return [row[0] for row in self._client.select(f"SELECT application_id FROM {APPS} FINAL ORDER BY 1")]  # noqa: S608
+
+    def kinds(self, app: str) -> list[str]:
+        """Return the kinds of its documents that are not ``events``."""
+        where = f"app = {number_of(app)} AND deleted = 0"
+        rows = self._client.select(f"SELECT DISTINCT kind FROM {ENTITIES} FINAL WHERE {where} ORDER BY kind")  # noqa: S608
+        return [kind for (kind,) in rows]
+
+    def items(self, app: str, kind: str) -> dict[str, dict[str, Any]]:
+        """Return all documents of a kind that is not ``events`` by their keys."""
+        where = f"app = {number_of(app)} AND kind = {literal(kind)} AND deleted = 0"
+        rows = self._client.select(f"SELECT id, doc FROM {ENTITIES} FINAL WHERE {where}")  # noqa: S608 - literals
+        return {name: orjson.loads(document) for name, document in rows}
+
+    def window(self, app: str, after_ms: int, rows: int) -> list[EventRow]:
+        """Return the next events by time after a millisecond: about ``rows``, and all of the last one's millisecond."""
+        where = " AND ".join([*live(number_of(app)), f"time_ms > {literal(after_ms)}"])
+        times = f"SELECT time_ms FROM {EVENTS} WHERE {where} ORDER BY time_ms LIMIT {rows}"  # noqa: S608 - numbers
+        ((count, last),) = self._client.select(f"SELECT count(), max(time_ms) FROM ({times})")  # noqa: S608
+        if not count:
+            return []
+        columns = ", ".join([*NAMES, "doc"])
+        sql = f"SELECT {columns} FROM {EVENTS} WHERE {where} AND time_ms <= {last} ORDER BY time_ms, seq"  # noqa: S608
+        return [EventRow(*row) for row in self._client.select(sql)]
+
     def kept(self, app: str) -> Kept:
         """Return how much is stored; the bytes are those of the events on one replica of each shard."""
         where = " AND ".join(live(number_of(app)))
@@ -136,10 +163,6 @@ class ClickHouseStore:
             self._queue.submit(Expire(app, before_ms)).result()
             self._drop_expired_weeks()
         return int(count)
-
-    def apps(self) -> list[str]:
-        """Return the ids of all applications that have something here."""
-        return [row[0] for row in self._client.select(f"SELECT application_id FROM {APPS} FINAL ORDER BY 1")]  # noqa: S608
 
     def close(self) -> None:
         """Write what was handed over and let go of the connections."""
