@@ -547,3 +547,32 @@ async def test_a_client_that_leaves_after_the_answer_has_begun_was_answered(reco
     with pytest.raises(ConnectionError):
         await drive(MoesifMiddleware(app, recorder.moesif), [])
     assert recorder.events[0]["response"]["status"] == 206
+
+
+@pytest.mark.parametrize(
+    ("headers", "seen"),
+    [
+        ([(bytearray(b"x-a"), memoryview(b"1"))], {"x-a": "1"}),
+        ([(b"x-a", 1)], {}),
+        ([(b"x-a", None)], {}),
+    ],
+)
+async def test_odd_headers_reach_the_server_and_do_not_fail_in_a_hook(headers: Any, seen: dict[str, str]) -> None:
+    """The application goes on, the event is counted, and the hook gets what can be read."""
+    got: list[dict[str, str]] = []
+    done: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await answers([b"x"], headers=headers)(scope, receive, send)
+        done.append(True)
+
+    def skip_none(request: Any, response: Any) -> bool:
+        got.append(dict(response.headers))
+        return False
+
+    with recording(skip=skip_none, transaction_header=False) as recorder:
+        sent = await drive(MoesifMiddleware(app, recorder.moesif), [{"type": "http.request"}])
+        assert sent[0]["headers"] == headers
+        assert (got, done) == ([seen], [True])
+        counts = recorder.moesif.stats()
+        assert counts["captured"] == 1

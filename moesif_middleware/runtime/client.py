@@ -329,9 +329,14 @@ class Moesif:
     def view(self, exchange: Exchange) -> hooks_module.ResponseView:
         """Return the response as hooks see it."""
         request, response = exchange.request_body, exchange.response_body
+        try:
+            headers = httpx.Headers([(_plain(name), _plain(value)) for name, value in exchange.response_headers])
+        except Exception as error:  # what is no header is the server's to refuse, and no reason to ask no hook
+            self.failed("response", error)
+            headers = httpx.Headers()
         return hooks_module.ResponseView(
             exchange.status,
-            httpx.Headers(list(exchange.response_headers)),
+            headers,
             response.getvalue() if response is not None else b"",
             request.getvalue() if request is not None else b"",
         )
@@ -659,6 +664,11 @@ class Moesif:
         self.worker.forget()
         if self.feed is not None:
             self.feed.forget()
+
+
+def _plain(part: Any) -> Any:
+    """Return a header's name or value as bytes, if it is of a kind that servers take for bytes."""
+    return bytes(part) if isinstance(part, (bytearray, memoryview)) else part
 
 
 def _head_of(request: Any) -> RequestHead:
