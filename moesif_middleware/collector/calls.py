@@ -126,9 +126,9 @@ def _authorize(request: Request, context: CollectorContext, scopes: tuple[str, .
 
 
 def _signed(request: Request, context: CollectorContext) -> tuple[str, str] | None:
-    """Return the key and the application of an access token, None when it is none."""
+    """Return whose rate an access token spends, its own, and its application; None when it is no token."""
     found = verified(bearer(request), (key.key for key in context.management_keys), context.clock())
     if found is None or found[1].get("app") not in context.apps:
         return None
-    key, claims = found
-    return key, str(claims["app"])
+    claims = found[1]
+    return f"token {claims['id']}", str(claims["app"])

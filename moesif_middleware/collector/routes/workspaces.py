@@ -6,9 +6,11 @@ A workspace is public when its list grants something to everybody, or while it h
 from __future__ import annotations
 
 import asyncio
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -135,16 +137,30 @@ async def access_token(request: Request, context: CollectorContext, app: str) ->
 
 async def search(request: Request, context: CollectorContext, app: str) -> Response:
     """Answer what the saved search of a public workspace finds; the posted search narrows it."""
-    workspace = await _public(request, context, app)
-    saved = (workspace.get("chart") or {}).get("es_query") or {}
+    saved = _saved_search(await _public(request, context, app))
     body = {"size": whole_number(request, "take", MOST_TAKEN), **saved, **(asked := await search_body(request))}
-    queries = [each["query"] for each in (saved, asked) if "query" in each]
-    if queries:
-        body["query"] = {"bool": {"must": queries}}
+    # What is saved bounds what is asked: a filter of its own must not let a guest see more.
+    clauses = [saved[name] for name in ("query", "post_filter") if name in saved]
+    body["query"] = {"bool": {"must": [*clauses, *([asked["query"]] if "query" in asked else [])]}}
+    body["post_filter"] = asked.get("post_filter", {"match_all": {}})
     if not flag(request, "include_details"):
         body["_source"] = {"excludes": list(_DETAILS)}
     first, last, zone = period(request, required=True)
     return JSONAnswer(await asyncio.to_thread(context.store.search, app, "events", body, first, last, zone), 201)
+
+
+def _saved_search(workspace: Document) -> dict[str, Any]:
+    """Return the search of a workspace's chart. Raises Refusal 404 without one: it would open every event."""
+    chart = workspace.get("chart") or {}
+    saved = chart.get("es_query")
+    if saved is None and (text := chart.get("original_encoded_query")):
+        try:
+            saved = orjson.loads(text if text.lstrip().startswith("{") else b64decode(text, validate=True))
+        except ValueError:
+            saved = None
+    if not isinstance(saved, dict) or not saved:
+        raise Refusal(404, "the workspace has no search that is saved")
+    return saved
 
 
 async def _public(request: Request, context: CollectorContext, app: str) -> Document:
