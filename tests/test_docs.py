@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
+import logging
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +41,16 @@ def names() -> dict[str, Any]:
     return {"__name__": __name__, "app": app, "application": application, "request": request}
 
 
+@pytest.fixture
+def logging_as_before() -> Iterator[None]:
+    """Take away again the handlers with which an application of a page, Litestar's for one, logs."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
 # The examples of the page on management need a collector that runs: tests/collector/test_docs.py runs them.
 # The page on migration shows the old keys, which say so.
 @pytest.mark.filterwarnings("ignore:.*; see docs/migration.md:DeprecationWarning")
@@ -47,10 +60,12 @@ def names() -> dict[str, Any]:
     [page for page in PAGES if page.name != "management.md"],
     ids=lambda page: f"{page.parent.name}/{page.name}",
 )
-def test_the_python_of_a_page_runs(page: Path) -> None:
+def test_the_python_of_a_page_runs(page: Path, logging_as_before: None) -> None:
     """Block after block, as a reader would paste them."""
     if page.stem == "pyramid":
         shops.import_quietly("pyramid.config")
+    if page.stem == "django":
+        importlib.import_module("tests.frameworks.test_django")  # which gives Django its settings
     known = names()
     for number, block in enumerate(BLOCK.findall(page.read_text())):
         exec(compile(block, f"{page.name} block {number}", "exec"), known)
