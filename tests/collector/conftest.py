@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,9 @@ from moesif_middleware.collector.app import create_app
 from moesif_middleware.collector.server import CollectorServer, listen
 from moesif_middleware.collector.settings import CollectorSettings, ManagementKey
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
+
+# Reading the certificates takes longer than many a test, and nothing here speaks TLS.
+CONTEXT = ssl.create_default_context()
 
 APP, OTHER_APP, KEY, READ_KEY = "app-one", "app-two", "key-of-everything", "key-that-reads"
 
@@ -54,9 +58,9 @@ def serving(settings: CollectorSettings) -> Iterator[Running]:
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     try:
         with (
-            httpx.Client(base_url=url, headers={"X-Moesif-Application-Id": APP}) as collector,
-            httpx.Client(base_url=url, headers={"Authorization": f"Bearer {KEY}"}) as management,
-            httpx.Client(base_url=url) as anonymous,
+            httpx.Client(verify=CONTEXT, base_url=url, headers={"X-Moesif-Application-Id": APP}) as collector,
+            httpx.Client(verify=CONTEXT, base_url=url, headers={"Authorization": f"Bearer {KEY}"}) as management,
+            httpx.Client(verify=CONTEXT, base_url=url) as anonymous,
         ):
             yield Running(url, app.state.context.store, collector, management, anonymous)
     finally:
@@ -91,7 +95,7 @@ def fresh(many: tuple[Running, Iterator[str]]) -> Iterator[Running]:
     """An application of its own in a collector that runs already; its management client speaks for the first one."""
     server, apps = many
     app = next(apps)
-    with httpx.Client(base_url=server.url, headers={"X-Moesif-Application-Id": app}) as collector:
+    with httpx.Client(verify=CONTEXT, base_url=server.url, headers={"X-Moesif-Application-Id": app}) as collector:
         yield replace(server, collector=collector, app=app)
 
 
