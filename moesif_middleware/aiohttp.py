@@ -62,7 +62,7 @@ async def _serve(handle: Moesif, request: web.Request, handler: Handler) -> web.
         request[_CALLS] = (*calls, call)
     except Exception as error:
         # A request that cannot even be looked at still belongs to the application.
-        handle.failed("begin", error)
+        handle.missed(error)
         return await handler(request)
     token = current.set(call.exchange)
     try:

@@ -77,7 +77,7 @@ class MoesifMiddleware:
             call.exchange.outer = outer
         except Exception as error:
             # A request that cannot even be looked at still belongs to the application.
-            self.moesif.failed("begin", error)
+            self.moesif.missed(error)
             await self.app(scope, receive, send)
             return
         token = current.set(call.exchange)
@@ -158,9 +158,12 @@ class _Call:
         if message["type"] == "http.request" and not self._done:
             body = message.get("body")
             if body:
-                kept = self.exchange.request_body or self._moesif.request_buffer(self.exchange)
-                if kept is not None:
-                    kept.feed(body)
+                try:
+                    kept = self.exchange.request_body or self._moesif.request_buffer(self.exchange)
+                    if kept is not None:
+                        kept.feed(body)
+                except Exception as error:  # the message is the application's, whatever is wrong with us
+                    self._moesif.failed("request", error)
         elif message["type"] == "http.disconnect":
             self.exchange.gone = self.exchange.status is None
 
@@ -261,8 +264,11 @@ class _Call:
         moesif, exchange = self._moesif, self.exchange
         exchange.ended = time.time()
         if moesif.hooks_after and exchange.keep and not exchange.skipped:
-            request, response = Request(self._scope), moesif.view(exchange)
-            await hooks.arun(hooks.after(moesif.hooks, exchange, request, response, moesif.failed))
+            try:
+                request, response = Request(self._scope), moesif.view(exchange)
+                await hooks.arun(hooks.after(moesif.hooks, exchange, request, response, moesif.failed))
+            except Exception as error:  # the application has answered, and must not hear of it
+                moesif.failed("finish", error)
         self._submit()
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()

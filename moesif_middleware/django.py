@@ -159,7 +159,7 @@ def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
         call.exchange.outer = current.get() if seen else None
     except Exception as error:
         # A request that cannot even be looked at still belongs to the application.
-        handle.failed("begin", error)
+        handle.missed(error)
         return None
     return call
 

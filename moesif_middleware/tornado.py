@@ -217,7 +217,7 @@ class _Incoming(httputil.HTTPMessageDelegate):
             connection.begin(start_line, headers)  # type: ignore[arg-type]  # a server's is a request's
         except Exception as error:
             # A request that cannot even be looked at still belongs to the application.
-            moesif.failed("begin", error)
+            moesif.missed(error)
         exchange = connection.exchange
         if exchange is not None and moesif.hooks_before:
             await hooks.arun(hooks.before(moesif.hooks, exchange, connection.request, moesif.failed))

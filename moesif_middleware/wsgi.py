@@ -58,7 +58,7 @@ class MoesifMiddleware:
             call.exchange.outer = current.get() if seen else None
         except Exception as error:
             # A request that cannot even be looked at still belongs to the application.
-            moesif.failed("begin", error)
+            moesif.missed(error)
             return self.app(environ, start_response)
         token = current.set(call.exchange)
         try:
@@ -220,8 +220,11 @@ class _Call:
         moesif, exchange = self._moesif, self.exchange
         exchange.ended = time.time()
         if moesif.hooks_after and exchange.keep and not exchange.skipped:
-            request = Request(self._environ, populate_request=False, shallow=True)
-            hooks.run(hooks.after(moesif.hooks, exchange, request, moesif.view(exchange), moesif.failed))
+            try:
+                request = Request(self._environ, populate_request=False, shallow=True)
+                hooks.run(hooks.after(moesif.hooks, exchange, request, moesif.view(exchange), moesif.failed))
+            except Exception as error:  # the application has answered, and must not hear of it
+                moesif.failed("finish", error)
         moesif.submit(exchange, self._route)
         if moesif.settings.flush_each_request:
             moesif.flush_request()

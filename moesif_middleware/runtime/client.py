@@ -289,11 +289,14 @@ class Moesif:
         """Give the exchange its X-Moesif-Transaction-Id: the request's own when it is a sane one, else a new one."""
         if not self.settings.transaction_header:
             return
-        outer = exchange.outer
-        given = exchange.head.header("x-moesif-transaction-id") if outer is None else outer.transaction_header
-        # It goes back out in a header of the response, so nothing but a plain word is taken over.
-        sane = given and len(given) <= 128 and given.isascii() and given.replace("-", "").replace("_", "").isalnum()
-        exchange.transaction_header = given if sane else self.new_transaction_id()
+        try:
+            outer = exchange.outer
+            given = exchange.head.header("x-moesif-transaction-id") if outer is None else outer.transaction_header
+            # It goes back out in a header of the response, so nothing but a plain word is taken over.
+            sane = given and len(given) <= 128 and given.isascii() and given.replace("-", "").replace("_", "").isalnum()
+            exchange.transaction_header = given if sane else self.new_transaction_id()
+        except Exception as error:  # what stands where headers should be is the application's to make sense of
+            self.failed("correlate", error)
 
     def ahead_buffer(self, exchange: Exchange) -> BodyBuffer:
         """Return a buffer for what rules read of the request's body, whatever of it the event may keep."""
@@ -403,6 +406,11 @@ class Moesif:
         subject = self.subject(exchange, with_body=True)
         rate = self.snapshot.sampling.rate(subject, exchange.user_id, exchange.company_id)
         self._sample(exchange, rate)
+
+    def missed(self, error: Exception) -> None:
+        """Count a request that could not even be looked at, and what was wrong; it belongs to the application alone."""
+        self.failed("begin", error)
+        self.ledger.capture("dropped", "internal_error")
 
     def failed(self, where: str, error: Exception) -> None:
         """Count a contained failure, and say it once for each place.
@@ -530,7 +538,11 @@ class Moesif:
 
     def flush_request(self) -> bool:
         """Deliver what there is at the end of a request (``flush_each_request``); does not insist during an outage."""
-        return self.worker.settle(self.settings.shutdown_timeout)
+        try:
+            return self.worker.settle(self.settings.shutdown_timeout)
+        except Exception as error:  # the request was answered
+            self.failed("flush", error)
+            return False
 
     async def aflush_request(self) -> bool:
         """As flush_request(), without blocking the event loop."""
@@ -538,7 +550,11 @@ class Moesif:
         if worker.resigned:
             return False
         worker.hurry()
-        return await self._drained(self.settings.shutdown_timeout, until_failure=True)
+        try:
+            return await self._drained(self.settings.shutdown_timeout, until_failure=True)
+        except Exception as error:  # the request was answered, on an event loop that anyio may not know
+            self.failed("flush", error)
+            return False
 
     async def apark(self, timeout: float | None = None) -> None:  # noqa: ASYNC109  # as above
         """Deliver within ``timeout`` seconds (shutdown_timeout), spool or count the rest, and write the ledger.

@@ -62,11 +62,14 @@ class Input:
         return made
 
     def _saw(self, data: bytes) -> bytes:
-        fresh = data if self._origin is None else self._fresh(data)
-        if fresh:
-            kept = self._exchange.request_body or self._moesif.request_buffer(self._exchange)
-            if kept is not None:
-                kept.feed(fresh)
+        try:
+            fresh = data if self._origin is None else self._fresh(data)
+            if fresh:
+                kept = self._exchange.request_body or self._moesif.request_buffer(self._exchange)
+                if kept is not None:
+                    kept.feed(fresh)
+        except Exception as error:  # the bytes are the application's, whatever is wrong with us
+            self._moesif.failed("request", error)
         return data
 
     def _fresh(self, data: bytes) -> bytes:
