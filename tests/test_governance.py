@@ -310,6 +310,21 @@ async def test_who_the_application_says_it_is_decides_about_the_rate(recorder: R
     assert [event["weight"] for event in recorder.events] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"company_sample_rate": {"acme": 50}},
+        {"sample_rate": 50, "user_rules": {"early": [{"rules": "r"}]}},
+        {"regex_config": [{"sample_rate": 0, "conditions": [{"path": "request.route", "value": ""}]}]},
+    ],
+)
+async def test_an_id_that_no_rate_was_for_may_change(recorder: Recorder, config: dict[str, Any]) -> None:
+    """It says nothing about the ids that rates are for, which are believed early as before."""
+    send = late(recorder, config, "late")
+    await send()
+    assert recorder.moesif._ids_are_final
+
+
 async def test_a_request_that_becomes_another_users_is_kept_at_the_lesser_rate(recorder: Recorder) -> None:
     """Of those kept at 50 % half are kept where 25 % is asked for, and each stands for four."""
     recorder.moesif._draw.seed(7)

@@ -383,8 +383,7 @@ class Moesif:
 
     def _wanted(self, exchange: Exchange) -> bool:
         """Return whether the event is kept, or may be: the worker decides where a condition reads the body."""
-        before = exchange.sampled_as
-        if before is not None and before[1:] != (exchange.user_id, exchange.company_id):
+        if exchange.sampled_as is not None and self._has_changed(exchange, *exchange.sampled_as[1:]):
             self._look_again(exchange)
         if exchange.weight is None:
             sampling = self.snapshot.sampling
@@ -393,6 +392,13 @@ class Moesif:
             elif not sampling.reads_body:
                 self._sample_finally(exchange)
         return exchange.keep
+
+    def _has_changed(self, exchange: Exchange, user_id: str | None, company_id: str | None) -> bool:
+        """Return whether the request is another user's or company's than the rate before the application was for."""
+        sampling = self.snapshot.sampling
+        # An id that was not known then was not counted on.
+        user = bool(sampling.users) and user_id is not None and user_id != exchange.user_id
+        return user or (bool(sampling.companies) and company_id is not None and company_id != exchange.company_id)
 
     def _look_again(self, exchange: Exchange) -> None:
         """Sample anew a request that has become somebody else's since its rate seemed certain."""

@@ -365,16 +365,16 @@ class Masker:
         note(report, path, *rules)
         return b64encode(masked).decode("ascii") if rules else text
 
-    def _bytes(self, data: bytes) -> tuple[bytes, list[str]]:
+    def _bytes(self, data: bytes, *, escaped: bool = True) -> tuple[bytes, list[str]]:
         if (encoding := _wide(data)) is not None:
             return self._wide_bytes(data, encoding)
         if b"=" in data and _FORM.fullmatch(data):
             return self._form(data)
         if not self._values.hidden and not self._prose.finds(data):
             return self._without_zeros(data)
-        plain = _ESCAPED_LETTER.sub(_letter, data)
+        plain = _ESCAPED_LETTER.sub(_letter, data) if escaped else data
         if plain != data:
-            masked, rules = self._bytes(plain)
+            masked, rules = self._bytes(plain, escaped=False)
             return (masked if rules else data), rules
         masked, rules = self._text.mask_parts(data)
         masked, more = self._mask_text(masked, prose=True)
