@@ -259,6 +259,22 @@ def django_view(request: Any) -> Any:
 urlpatterns = [path("things/", django_view), path("health/probe/", django_view)]
 
 
+async def test_an_asynchronous_hook_that_needs_the_response_is_asked_again_when_there_is_one() -> None:
+    """What it does without one is no error; what it says then is the event's."""
+
+    async def identify_user(request: Any, response: Any) -> str:
+        return f"user-{response.status_code}"
+
+    old = {"APPLICATION_ID": "old-async", "IDENTIFY_USER": identify_user}
+    with warned(old):
+        middleware = AsgiMiddleware(Starlette(), settings=old)
+    with recording(middleware.moesif) as recorder:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(middleware), base_url="http://shop") as client:
+            await client.get("/nowhere")
+        assert [event["user_id"] for event in recorder.events] == ["user-404"]
+        assert recorder.moesif.stats()["errors"] == {}
+
+
 def test_values_that_meant_something_else_are_carried_over() -> None:
     """Turned round, clamped, joined, or left out."""
     found = translate(

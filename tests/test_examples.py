@@ -17,6 +17,8 @@ from .faults import FaultServer
 from .processes import settings
 
 ROOT = Path(__file__).parent.parent / "examples"
+# Each of them starts a server or more.
+pytestmark = pytest.mark.heavy
 
 Expected = dict[tuple[str, str], tuple[int, str | None]]
 """By verb and path: the status and the route template of the event, None for none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from ..outgoing import Capture, OutgoingHooks
@@ -89,9 +89,17 @@ class Identifying:
         if not self._early:
             return None
         try:
-            return self.late(request, None)
+            found = self.late(request, None)
         except Exception:  # it is asked again, and an error of then is counted
             return None
+        return _or_none(found) if inspect.isawaitable(found) else found
+
+
+async def _or_none(found: Awaitable[Any]) -> Any:
+    try:
+        return await found
+    except Exception:  # as above
+        return None
 
 
 def _most_arguments(hook: Callable[..., Any]) -> int | None:
