@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from moesif_middleware.collector.feed import CONFIG_TAG, RULES_TAG
+from moesif_middleware.collector.feed import CONFIG_TAG, RULES_TAG, Feeds, Served
 
 from .conftest import KEY, OTHER_APP, Running, action, event
 
@@ -42,6 +43,22 @@ def test_both_tags_are_on_every_answer_to_a_client(running: Running) -> None:
         running.collector.get("/v1/rules"),
     ]
     assert {(answer.headers[CONFIG_TAG], answer.headers[RULES_TAG]) for answer in answers} == {tags}
+
+
+def test_one_thread_builds_what_many_ask_for(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A config of many members is worth waiting for, not building it for each request that comes meanwhile."""
+    feeds, built = Feeds(running.store), []
+    build = feeds._build
+
+    def counted(app: str, version: tuple[object, ...]) -> Served:
+        built.append(app)
+        return build(app, version)
+
+    monkeypatch.setattr(feeds, "_build", counted)
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: feeds.current(running.app), range(64)))
+    assert built == [running.app]
+    assert set(map(id, found)) == {id(found[0])}
 
 
 @pytest.mark.parametrize("path", ["config", "rules"])
