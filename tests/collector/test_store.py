@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from typing import Any
 import pytest
 
 from moesif_middleware.collector.intake import Arrival, event_row
+from moesif_middleware.collector.search.conditions import Context
+from moesif_middleware.collector.search.query import parse_query
+from moesif_middleware.collector.search.sqlite import SQLiteStatement
+from moesif_middleware.collector.search.statement import condition
 from moesif_middleware.collector.stores import Appended, EventRow, Recent, StoreUnavailable
 from moesif_middleware.collector.stores.appending import append_rows
 from moesif_middleware.collector.stores.opening import open_store
@@ -184,3 +189,70 @@ def test_a_file_of_an_older_program_is_migrated(path: Path) -> None:
     finally:
         store.close()
     assert [line[3] for line in plan] == ["SEARCH e USING COVERING INDEX events_by_time (app=?)"]
+
+
+def test_a_hot_path_has_an_index(path: Path) -> None:
+    """Of events before and after, also of those that a process writes which does not know; gone with their events."""
+    plain = SQLiteStore(path)
+    documents = {"A": {"plan": "pro"}, "B": {"plan": ["pro", "pro", True, 5, None]}, "C": {}}
+    made = [event(transaction_id=key, metadata=fields) for key, fields in documents.items()]
+    plain.append(APP, [event_row(each, Arrival(NOW_MS, None)) for each in made]).result()
+    hot = SQLiteStore(path, hot=["metadata.plan", "metadata.plan.raw"])
+    late = event(transaction_id="D", metadata={"plan": "pro"})
+    plain.append(APP, [event_row(late, Arrival(NOW_MS, None))]).result()
+    try:
+        pro = {"query": {"term": {"metadata.plan": "pro"}}, "sort": ["_id"], "_source": False}
+        for store in (plain, hot):
+            assert [hit["_id"] for hit in store.search(APP, "events", pro)["hits"]["hits"]] == ["A", "B", "D"]
+        with hot.reading() as connection:
+            found = connection.execute("SELECT value FROM hot JOIN events USING (seq) WHERE id = 'B' ORDER BY 1")
+            assert found.fetchall() == [(5,), ("pro",), ("true",)]
+        assert hot.expire(APP, 2**50) == 4
+        with hot.reading() as connection:
+            assert connection.execute("SELECT count(*) FROM hot").fetchone() == (0,)
+    finally:
+        plain.close()
+        hot.close()
+
+
+def test_a_search_by_a_hot_path_reads_its_index(path: Path) -> None:
+    """Not the documents: the rows of one value are found in order of the table's key."""
+    store = SQLiteStore(path, hot=["metadata.plan"])
+    try:
+        statement = SQLiteStatement(1, "events", store._hot)
+        tested = condition(parse_query({"term": {"metadata.plan": "5"}}, "query", Context("events", 0)), statement)
+        with store.reading() as connection:
+            sql = statement.select(["e.weight AS w"], [tested])
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", statement.parameters()).fetchall()
+    finally:
+        store.close()
+    text = " | ".join(line[3] for line in plan)
+    assert "h USING PRIMARY KEY (path=? AND value=?)" in text
+    assert "SCAN e" not in text
+    assert "documents" not in text
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("sqlite:///x.db?cold=a", "cold is not an option"),
+        ("sqlite:///x.db?hot=user_id", "has an index already"),
+        ("sqlite:///x.db?hot=metadata.*", "are many fields"),
+        ("sqlite:///x.db?hot=a..b", "is not the path"),
+    ],
+)
+def test_hot_paths_that_make_no_sense_are_refused(url: str, sentence: str) -> None:
+    """Before a file is made."""
+    with pytest.raises(ConfigurationError, match=re.escape(sentence)):
+        open_store(url)
+    assert not Path("x.db").exists()
+
+
+def test_the_url_names_hot_paths(tmp_path: Path) -> None:
+    """Any number of them; they stay hot when the file is opened without."""
+    open_store(f"sqlite:///{tmp_path}/x.db?hot=metadata.plan&hot=request.headers.Accept").close()
+    store = SQLiteStore(tmp_path / "x.db")
+    try:
+        assert set(store._hot) == {("metadata", "plan"), ("request", "headers", "accept")}
+    finally:
+        store.close()

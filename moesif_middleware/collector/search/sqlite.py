@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
@@ -25,6 +25,9 @@ from .times import iso_millis
 FEW: Final = 50
 """Up to so many values are bound one by one; more go in as one JSON array."""
 
+NONE_HOT: Final[Mapping[tuple[str, ...], int]] = {}
+"""No path has an index of its own: see ``stores.hot``."""
+
 _SCALARS: Final = "('text', 'integer', 'real', 'true', 'false')"
 _TEXTS: Final = "('text', 'true', 'false')"
 _NUMBERS: Final = "('integer', 'real')"
@@ -35,13 +38,14 @@ class SQLiteEngine:
 
     windows = True
 
-    def __init__(self, connection: sqlite3.Connection, app: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, app: int, hot: Mapping[tuple[str, ...], int] = NONE_HOT) -> None:
         self._connection = connection
         self._app = app
+        self._hot = hot
 
     def statement(self, kind: str) -> Statement:
         """Return a new statement over one kind of document."""
-        return SQLiteStatement(self._app, kind)
+        return SQLiteStatement(self._app, kind, self._hot)
 
     def rows(self, sql: str, parameters: Any) -> list[Sequence[Any]]:
         """Run a statement and return its rows."""
@@ -63,11 +67,12 @@ class SQLiteEngine:
 class SQLiteStatement:
     """One statement on SQLite; literals are named parameters, so that fragments may stand anywhere or be left out."""
 
-    def __init__(self, app: int, kind: str) -> None:
+    def __init__(self, app: int, kind: str, hot: Mapping[tuple[str, ...], int] = NONE_HOT) -> None:
         self._parameters: dict[str, Any] = {}
         self._joins: list[str] = []
         self._reads_document = False
         self._events = kind == EVENTS
+        self._hot = hot if self._events else NONE_HOT
         self.weight = "e.weight" if self._events else "1"
         self.row = "e.seq" if self._events else "e.id"
         self._scope = [f"e.app = {self.bind(app)}"]
@@ -107,6 +112,10 @@ class SQLiteStatement:
 
     def any_value(self, field: Field, test: Callable[[Value], str]) -> str:
         """Return the condition that any value at a path of the document passes the test."""
+        if (hot := self._hot_path(field)) is not None:
+            found = test(HotValue("h.value", self))
+            rows = f"SELECT h.seq FROM hot AS h WHERE h.path = {hot} AND {found}"  # noqa: S608 - bound
+            return FALSE if found == FALSE else f"e.seq IN ({rows})"
         path = self._path(field)
         walked = test(JSONValue("v.value", "v.value", "v.type", self))
         if walked == FALSE:
@@ -133,6 +142,8 @@ class SQLiteStatement:
         """Return a grouping by the distinct values of a field; ``missing`` stands in for none."""
         if field.column is not None:
             return Key(self._column_or(field.column, missing))
+        if (hot := self._hot_path(field)) is not None:
+            return Key(self._hot_value(hot, missing))
         alias = self._unnested(field, missing, distinct=True)
         return Key(_word_or_value(f"{alias}.value", f"{alias}.type"))
 
@@ -199,6 +210,16 @@ class SQLiteStatement:
         """Return the statement that keeps the first ``limit`` rows of each group of a SELECT."""
         window = f"row_number() OVER (PARTITION BY {', '.join(groups)} ORDER BY {order})"
         return f"SELECT * FROM (SELECT *, {window} AS place FROM ({select})) WHERE place <= {limit} ORDER BY place"  # noqa: S608
+
+    def _hot_path(self, field: Field) -> int | None:
+        return None if field.below else self._hot.get(field.members)
+
+    def _hot_value(self, path: int, missing: Scalar | None) -> str:
+        """Join one row for each value of a hot path and return the SQL of the value."""
+        alias = f"u{len(self._joins)}"
+        kind = "JOIN" if missing is None else "LEFT JOIN"
+        self._joins.append(f"{kind} hot AS {alias} ON {alias}.path = {path} AND {alias}.seq = e.seq")
+        return f"{alias}.value" if missing is None else f"coalesce({alias}.value, {self.bind(missing)})"
 
     def _document(self) -> str:
         self._reads_document = True
@@ -284,6 +305,43 @@ class JSONValue:
     def matches(self, pattern: str) -> str:
         """Return whether its text contains a match of an RE2 pattern."""
         return f"({self.type} IN {_TEXTS} AND {self.statement.matching(self.word, pattern)})"
+
+
+@dataclass(frozen=True, slots=True)
+class HotValue:
+    """A value of the table ``hot``: booleans are words there. Its column has no type, so that numbers sort before text.
+
+    No condition asks for the type of the value: the table's key then serves all of them.
+    """
+
+    value: str
+    statement: SQLiteStatement
+
+    def text(self, operator: str, value: str) -> str:
+        """Compare it as text, by code points."""
+        compared = f"{self.value} {operator} {self.statement.bind(value)}"
+        return f"({compared} AND {self.value} >= '')" if operator.startswith("<") else compared
+
+    def texts(self, values: Sequence[str]) -> str:
+        """Return whether its text is one of several."""
+        return self.statement.among(self.value, values)
+
+    def number(self, operator: str, value: float) -> str:
+        """Compare it as a number."""
+        compared = f"{self.value} {operator} {self.statement.bind(value)}"
+        return f"({compared} AND {self.value} < '')" if operator.startswith(">") else compared
+
+    def numbers(self, values: Sequence[int | float]) -> str:
+        """Return whether it is a number that equals one of several."""
+        return self.statement.among(self.value, values)
+
+    def time(self, operator: str, millis: int) -> str:
+        """Compare it as a time."""
+        return f"millis({self.value}) {operator} {self.statement.bind(millis)}"
+
+    def matches(self, pattern: str) -> str:
+        """Return whether its text contains a match of an RE2 pattern."""
+        return self.statement.matching(self.value, pattern)
 
 
 def _word_or_value(value: str, kind: str) -> str:

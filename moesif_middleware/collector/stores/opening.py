@@ -1,9 +1,9 @@
-"""Which store a URL means: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``clickhouse://host/database``."""
+"""Which store a URL means: ``sqlite:///relative.db``, ``sqlite:////absolute.db?hot=metadata.plan``, ``clickhouse://host/database``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from ...errors import ConfigurationError
 from . import Store
@@ -26,6 +26,9 @@ def open_store(url: str, *, must_exist: bool = False) -> Store:
         raise ConfigurationError("store", f"{parts.scheme!r} is not the scheme of a store: {known}")
     if parts.netloc or not path:
         raise ConfigurationError("store", f"{url!r} is not sqlite:///PATH")
+    options = parse_qsl(parts.query, keep_blank_values=True)
+    if unknown := [name for name, _ in options if name != "hot"]:
+        raise ConfigurationError("store", f"{unknown[0]} is not an option of SQLite; there is hot=PATH")
     if must_exist and not Path(path).is_file():
         raise ConfigurationError("store", f"there is no file {path}")
-    return SQLiteStore(path)
+    return SQLiteStore(path, hot=[value for _, value in options])

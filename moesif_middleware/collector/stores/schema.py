@@ -85,5 +85,11 @@ MIGRATIONS: Final = (
         "DROP INDEX events_by_time",
         "CREATE INDEX events_by_time ON events (app, time_ms, id, status)",
     ),
+    (
+        "CREATE TABLE hot_paths (path INTEGER PRIMARY KEY, names TEXT NOT NULL UNIQUE)",
+        "CREATE TABLE hot (path INTEGER, value, seq INTEGER, PRIMARY KEY (path, value, seq)) WITHOUT ROWID",
+        "CREATE INDEX hot_by_seq ON hot (seq, path)",
+        "CREATE TRIGGER hot_deleted AFTER DELETE ON documents BEGIN DELETE FROM hot WHERE seq = old.seq; END",
+    ),
 )
 """The statements that take the schema from version N to N + 1; the version is ``PRAGMA user_version``."""

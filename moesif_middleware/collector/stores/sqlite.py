@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from datetime import UTC, tzinfo
@@ -21,6 +21,7 @@ from ..search import parse_search, run_search
 from ..search.sqlite import SQLiteEngine, add_functions
 from . import Appended, EventRow, Kept, Recent, StoreUnavailable
 from .appending import append_rows
+from .hot import hot_paths, make_hot, members_of
 from .recent import recent_rows
 from .schema import EVENT_COLUMNS, MIGRATIONS
 from .writer import Writer
@@ -54,9 +55,13 @@ _EXPIRE_ROWS: Final = 1_000
 
 
 class SQLiteStore:
-    """A ``Store`` in one file. ``path`` is made, with its tables, when it is not there."""
+    """A ``Store`` in one file. ``path`` is made, with its tables, when it is not there.
 
-    def __init__(self, path: str | Path, clock: Callable[[], float] = time.time) -> None:
+    ``hot`` are dotted paths in the documents of events that get an index. Raises ConfigurationError, StoreUnavailable.
+    """
+
+    def __init__(self, path: str | Path, clock: Callable[[], float] = time.time, hot: Sequence[str] = ()) -> None:
+        paths = members_of(hot)
         self._path = str(path)
         self._clock = clock
         self._idle: list[sqlite3.Connection] = []
@@ -65,6 +70,8 @@ class SQLiteStore:
         connection = self._connect()
         try:
             migrate(connection)
+            _make_hot(connection, paths)
+            self._hot = hot_paths(connection)
         finally:
             connection.close()
         self._writer = Writer(self._connect, "moesif-store")
@@ -87,7 +94,7 @@ class SQLiteStore:
         search = parse_search(kind, body, first, last, zone, int(self._clock() * 1000))
         number = self.app_number(app)
         with self.reading() as connection:
-            return run_search(SQLiteEngine(connection, number), search)
+            return run_search(SQLiteEngine(connection, number, self._hot), search)
 
     def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
         """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
@@ -213,7 +220,6 @@ class SQLiteStore:
     def _reader(self) -> sqlite3.Connection:
         connection = self._connect()
         connection.execute("PRAGMA query_only = ON")
-        add_functions(connection)
         return connection
 
     def _connect(self) -> sqlite3.Connection:
@@ -224,6 +230,7 @@ class SQLiteStore:
             )
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            add_functions(connection)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error
         return connection
@@ -240,6 +247,18 @@ def migrate(connection: sqlite3.Connection) -> None:
             for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _make_hot(connection: sqlite3.Connection, paths: Sequence[tuple[str, ...]]) -> None:
+    if not paths:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        make_hot(connection, paths)
         connection.execute("COMMIT")
     finally:
         if connection.in_transaction:

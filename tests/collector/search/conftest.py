@@ -20,6 +20,10 @@ from .oracle import Oracle
 from .population import NOW, rows
 
 APP = "app-one"
+HOT = [
+    *("metadata.plan", "metadata.a.b", "metadata.a\\.b", 'metadata.qu"ote', "metadata.it's", "metadata.size"),
+    *("request.body.items.sku", "response.body.error.code", "request.headers.User-Agent", "no.such.field"),
+]
 
 
 class Searcher:
@@ -57,6 +61,17 @@ def filled(store: Store) -> Searcher:
 def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
     store = SQLiteStore(tmp_path_factory.mktemp("search") / "events.db", clock=lambda: NOW / 1000)
     with closing(store):
+        yield filled(store)
+
+
+@pytest.fixture(scope="session")
+def hot_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
+    """Half of the paths that tests use have an index; one half of those got it when the events were there."""
+    path = tmp_path_factory.mktemp("hot") / "events.db"
+    before, after = HOT[::2], HOT[1::2]
+    with closing(SQLiteStore(path, hot=before)) as store:
+        filled(store)
+    with closing(SQLiteStore(path, clock=lambda: NOW / 1000, hot=after)) as store:
         yield filled(store)
 
 

@@ -347,6 +347,18 @@ def test_aggregations_count_what_they_say(sqlite: Searcher, aggs: Any, query: An
     counts(sqlite, aggs, query, zone)
 
 
+@tried(40)
+@given(query=queries)
+def test_a_query_finds_the_same_by_hot_paths(hot_sqlite: Searcher, query: dict[str, Any]) -> None:
+    finds(hot_sqlite, query)
+
+
+@tried(40)
+@given(aggs=aggregations, query=leaf_clauses, zone=zones)
+def test_aggregations_count_the_same_by_hot_paths(hot_sqlite: Searcher, aggs: Any, query: Any, zone: str) -> None:
+    counts(hot_sqlite, aggs, query, zone)
+
+
 @pytest.mark.heavy
 @tried(40)
 @example(query={"match": {"metadata.a\\.b": {"query": "pro", "operator": "and"}}})
