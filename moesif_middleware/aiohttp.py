@@ -21,8 +21,14 @@ from .sansio.governance import ALLOW, Block
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_CALLS: Any = web.RequestKey("moesif_middleware", tuple) if hasattr(web, "RequestKey") else "moesif_middleware"
-"""The request's key for its calls, one of each handle whose middleware it has passed: twice by mistake is once."""
+
+def _key(name: str) -> Any:
+    return web.RequestKey(name, tuple) if hasattr(web, "RequestKey") else name
+
+
+_SEEN = _key("moesif_middleware.handles")
+"""The request's key for the handles whose middleware it has passed: twice by mistake is once."""
+_CALLS = _key("moesif_middleware.calls")
 _TRANSACTION = "X-Moesif-Transaction-Id"
 
 
@@ -53,13 +59,16 @@ def init_app(app: web.Application, moesif: Moesif | None = None, **settings: Any
 
 
 async def _serve(handle: Moesif, request: web.Request, handler: Handler) -> web.StreamResponse:
-    calls = request.get(_CALLS, ())
-    if not handle.enabled or any(call.moesif is handle for call in calls) or handle.passes():
+    seen = request.get(_SEEN, ())
+    if not handle.enabled or handle in seen:
+        return await handler(request)
+    request[_SEEN] = (*seen, handle)
+    if handle.passes():
         return await handler(request)
     try:
         call = _Call(handle, request)
-        call.exchange.outer = current.get() if calls else None
-        request[_CALLS] = (*calls, call)
+        call.exchange.outer = current.get() if seen else None
+        request[_CALLS] = (*request.get(_CALLS, ()), call)
     except Exception as error:
         # A request that cannot even be looked at still belongs to the application.
         handle.missed(error)

@@ -45,7 +45,7 @@ class MoesifMiddleware(httputil.HTTPServerConnectionDelegate):
     def start_request(self, server_conn: object, request_conn: Any) -> httputil.HTTPMessageDelegate:
         """Return what takes the next request of a connection."""
         moesif = self.moesif
-        if not moesif.enabled or moesif in _handles(request_conn) or moesif.passes():
+        if not moesif.enabled or moesif in _handles(request_conn):
             return self.app.start_request(server_conn, request_conn)
         connection = _Connection(moesif, request_conn, self.app)
         return _Incoming(connection, lambda: self.app.start_request(server_conn, connection))
@@ -68,7 +68,7 @@ class _Connection(httputil.HTTPConnection):
     def __init__(self, moesif: Moesif, inner: Any, app: Any) -> None:
         self.moesif, self.inner, self._app = moesif, inner, app
         self.exchange: Exchange | None = None
-        """What is known of the request; None when we cannot make sense of it."""
+        """What is known of the request; None when nothing has to be, or when we cannot make sense of it."""
         self.request: Any = None
         self.headers: tuple[tuple[str, str], ...] = ()
         """Headers that are set on the response."""
@@ -214,7 +214,9 @@ class _Incoming(httputil.HTTPMessageDelegate):
         """Identify and decide, and let the application in."""
         connection, moesif, self._head = self._connection, self._moesif, (start_line, headers)
         try:
-            connection.begin(start_line, headers)  # type: ignore[arg-type]  # a server's is a request's
+            # Not before: Tornado gets ready for a connection's next request whether there is one or not.
+            if not moesif.passes():
+                connection.begin(start_line, headers)  # type: ignore[arg-type]  # a server's is a request's
         except Exception as error:
             # A request that cannot even be looked at still belongs to the application.
             moesif.missed(error)

@@ -261,6 +261,16 @@ def test_wrapped_twice_is_captured_once(adapter: Adapter) -> None:
         assert recorder.moesif.stats()["captured"] == 1
 
 
+def test_what_nobody_keeps_is_counted_once(adapter: Adapter) -> None:
+    """At a rate of 0, wrapped twice: the application runs, no event is made, and the sum holds."""
+    stage = Stage()
+    with recording() as recorder, adapter.serve(stage, [recorder.moesif, recorder.moesif]) as door:
+        recorder.use(config=b'{"sample_rate": 0}')
+        assert (door.ask("GET", "/things/5").status, stage.log) == (200, ["thing"])
+        assert recorder.events == []
+        assert (recorder.moesif.stats()["captured"], recorder.moesif.stats()["sampled_out"]) == (1, 1)
+
+
 def test_two_handles_of_two_applications_live_side_by_side(adapter: Adapter) -> None:
     """Each has its event, and what the request says of itself goes to both."""
     with recording(application_id="another") as other, watched(adapter, other.moesif) as (door, _, recorder):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -74,6 +75,33 @@ async def test_the_handler_reads_every_byte_however_it_reads(how: str, limit: in
         (event,) = recorder.events
         assert event.get("metadata", {}).get("request_body_truncated") == (len(BODY) if limit == 20 else None)
         assert limit == 20 or event["request"]["body"]["kind"] == "x"
+
+
+async def test_an_answer_that_nobody_waits_for_is_an_event() -> None:
+    """The client has gone before it begins; the handler runs on, as aiohttp lets it."""
+    arrived, gone = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: web.Request) -> web.Response:
+        arrived.set()
+        await gone.wait()
+        return web.Response(text="too late")
+
+    app = web.Application()
+    app.router.add_get("/slow", slow)
+    async with serving(app) as (client, recorder):
+        _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        writer.write(b"GET /slow HTTP/1.1\r\nhost: shop\r\n\r\n")
+        await arrived.wait()
+        writer.close()
+        await writer.wait_closed()
+        await asyncio.sleep(0.05)
+        gone.set()
+        for _ in range(1000):
+            if recorder.moesif.stats()["captured"]:
+                break
+            await asyncio.sleep(0.005)
+        (event,) = recorder.events
+    assert event["metadata"]["route"] == "/slow"
 
 
 async def test_files_websockets_sub_applications_and_raised_answers(tmp_path: Path) -> None:
