@@ -76,6 +76,11 @@ def test_the_row_names_what_passed_at_the_second_try_only_and_what_is_explained(
     assert row == "| suite | 1.0 | 2 | 2 | 1 | a (at the first try)<br>b (explained) | 3 |"
 
 
+def test_a_bar_in_a_tests_name_does_not_break_the_table() -> None:
+    """Parameters may be anything."""
+    assert "| a[x\\|y] |" in compared(bare={"a[x|y]": "passed"}, wrapped={}).row()
+
+
 def test_the_worst_of_a_tests_phases_counts(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test whose tear-down fails has failed, whatever it said before; addresses in names are left out."""
     monkeypatch.setattr(record, "outcomes", {})

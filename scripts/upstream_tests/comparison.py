@@ -86,7 +86,8 @@ class Comparison:
             *(f"{test} (explained)" for test in self.excepted),
         ]
         cells = (
-            self.suite, self.version, self.tests, self.passed_bare, self.passed_with, "<br>".join(failing) or "none",
+            self.suite, self.version, self.tests, self.passed_bare, self.passed_with,
+            "<br>".join(failing).replace("|", "\\|") or "none",
             self.captured.get("events", 0),
         )  # fmt: skip
         return f"| {' | '.join(map(str, cells))} |"
