@@ -14,4 +14,4 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 USE_TZ = False
 TEST_RUNNER = "upstream_django_runner.Runner"
 if "UPSTREAM_WRAPS" in os.environ:
-    MOESIF_MIDDLEWARE = importlib.import_module("upstream_probe").moesif
+    MOESIF_MIDDLEWARE = importlib.import_module("upstream_probe").handle()

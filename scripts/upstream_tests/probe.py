@@ -15,9 +15,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from moesif_middleware import Moesif
-from moesif_middleware.runtime.sinks import MemorySink
-
 WRAPS = "UPSTREAM_WRAPS"
 """The environment's name for the frameworks to wrap, with commas between."""
 CHILDREN = "UPSTREAM_CHILDREN"
@@ -29,18 +26,24 @@ CONTROL = "UPSTREAM_CONTROL"
 """Set when what does nothing is to stand in the middleware's place: to prove what a test really objects to."""
 DJANGO_MIDDLEWARE = ("moesif_middleware.django.MoesifMiddleware", "upstream_django_runner.nothing")
 
-sink = MemorySink()
-# The header is the one thing that is meant to be seen from outside, and the suites compare whole headers.
-moesif = Moesif(
-    sink=sink,
-    application_id="upstream-tests",
-    strict=True,
-    transaction_header=False,
-    body_bytes=460_800,
-    skip_paths=(),
-    queue_events=1_000_000,
-    queue_bytes=1 << 30,
-)
+
+@functools.cache
+def handle() -> Any:
+    """Return the one handle, made when it is first needed: servers that tests start have five seconds to come up."""
+    from moesif_middleware import Moesif
+    from moesif_middleware.runtime.sinks import MemorySink
+
+    # The header is the one thing that is meant to be seen from outside, and the suites compare whole headers.
+    return Moesif(
+        sink=MemorySink(),
+        application_id="upstream-tests",
+        strict=True,
+        transaction_header=False,
+        body_bytes=460_800,
+        skip_paths=(),
+        queue_events=1_000_000,
+        queue_bytes=1 << 30,
+    )
 
 
 def pytest_configure() -> None:
@@ -62,29 +65,33 @@ def wrap(frameworks: Iterable[str]) -> None:
 
 def count() -> None:
     """Write how many events were built, and what did not become one."""
+    moesif = handle()
     moesif.flush(60.0)
-    found = {"events": len(sink.events), **moesif.ledger.snapshot(), "errors": moesif.errors}
+    found = {"events": len(moesif.worker.sink.events), **moesif.ledger.snapshot(), "errors": moesif.errors}
     Path(os.environ[EVENTS]).write_text(json.dumps(found))
 
 
 def _asgi(app: Any) -> Any:
     """Return the application with the middleware around it, or with what does nothing in its place."""
-    from moesif_middleware.asgi import MoesifMiddleware
 
     async def nothing(scope: Any, receive: Any, send: Any) -> None:
         await app(scope, receive, send)
 
-    return nothing if CONTROL in os.environ else MoesifMiddleware(app, moesif)
+    return nothing if CONTROL in os.environ else _adapter("asgi").MoesifMiddleware(app, handle())
 
 
 def _wsgi(app: Any) -> Any:
     """Return the application with the middleware around it, or with what does nothing in its place."""
-    from moesif_middleware.wsgi import MoesifMiddleware
 
     def nothing(environ: Any, start_response: Any) -> Any:
         return app(environ, start_response)
 
-    return nothing if CONTROL in os.environ else MoesifMiddleware(app, moesif)
+    return nothing if CONTROL in os.environ else _adapter("wsgi").MoesifMiddleware(app, handle())
+
+
+@functools.cache
+def _adapter(name: str) -> Any:
+    return importlib.import_module(f"moesif_middleware.{name}")
 
 
 def _replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
@@ -138,13 +145,11 @@ def _transport(client: str) -> None:
 
 
 def _flask() -> None:
-    from moesif_middleware.flask import init_app
-
     def install(app: Any) -> None:
         if CONTROL in os.environ:
             app.wsgi_app = _wsgi(app.wsgi_app)
         else:
-            init_app(app, moesif)
+            _adapter("flask").init_app(app, handle())
 
     _replace(importlib.import_module("flask").Flask, "__init__", _afterwards(install))
 

@@ -40,6 +40,13 @@ class Suite:
         return self.command[: len(PYTEST)] == PYTEST
 
 
+DJANGO_PARTS = (
+    *("requests_tests", "handlers", "asgi", "file_uploads", "middleware", "i18n", "sessions_tests"),
+    *("async", "auth_tests", "builtin_server", "conditional_processing", "csrf_tests", "flatpages_tests"),
+    *("generic_views", "messages_tests", "middleware_exceptions", "redirects_tests", "servers", "staticfiles_tests"),
+    *("syndication_tests", "test_client", "test_client_regress", "view_tests", "wsgi"),
+)
+"""What is about requests and responses; the rest is the ORM, templates and forms."""
 LITESTAR_UNITS = (
     *("app.py", "asgi", "background_tasks.py", "connection", "controller.py", "di.py", "exceptions.py", "guards.py"),
     *("handlers", "kwargs", "middleware", "pagination.py", "params.py", "request_class_resolution.py", "response"),
@@ -97,7 +104,7 @@ SUITES = {
             wraps=("django",),
             directory="tests",
             command=("runtests.py", "--settings=upstream_django_settings", "--parallel=1"),
-            parts=("requests_tests", "handlers", "asgi", "file_uploads", "middleware", "i18n", "sessions_tests"),
+            parts=DJANGO_PARTS,
         ),
         Suite(
             name="falcon",
