@@ -110,8 +110,8 @@ SUITES = {
             name="falcon",
             version="4.4.0",
             requires=(
-                "aiofiles cbor2 cheroot coverage daphne granian gunicorn httpx hypercorn msgpack msgspec mujson "
-                "pytest<9 python-rapidjson pyyaml requests ujson uvicorn waitress websockets"
+                "aiofiles cbor2 coverage httpx msgpack msgspec mujson "
+                "pytest<9 python-rapidjson pyyaml requests ujson uvicorn websockets"
             ),
             wraps=("falcon",),
             environment={"FALCON_DISABLE_CYTHON": "1"},
