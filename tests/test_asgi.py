@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from moesif_middleware import Hooks, add_metadata, identify, skip
+from moesif_middleware import Hooks, Moesif, add_metadata, identify, skip
 from moesif_middleware.asgi import MoesifMiddleware
+from moesif_middleware.runtime.sinks import MemorySink
 from moesif_middleware.testing import Recorder, recording
 
 Messages = list[dict[str, Any]]
@@ -228,6 +231,45 @@ async def test_an_application_that_fails_at_its_start_fails(recorder: Recorder) 
 
     with pytest.raises(ValueError, match="no database"):
         await drive(MoesifMiddleware(app, recorder.moesif), [{"type": "lifespan.startup"}], type="lifespan")
+
+
+class Sluggish(MemorySink):
+    """Takes its time, counted by a clock that nobody stops."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def send(self, batch: Any, timeout: float) -> Any:
+        threading.Event().wait(self._seconds)
+        return super().send(batch, timeout)
+
+
+@pytest.mark.parametrize(("seconds", "timeout", "delivered"), [(0.1, 20.0, 1), (2.0, 0.2, 0)])
+def test_the_lifespan_ends_where_a_test_has_frozen_time(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, timeout: float, delivered: int
+) -> None:
+    """As freezegun and time-machine do it: no timer of the event loop rings, and no deadline by that clock passes."""
+    moesif = Moesif(sink=Sluggish(seconds), application_id="frozen", strict=True, shutdown_timeout=timeout)
+    at_the_end: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def send(message: Any) -> None:
+        at_the_end.append(moesif.stats()["delivered"])
+
+    async def run() -> None:
+        await drive(MoesifMiddleware(answers([]), moesif), BODY)
+        monkeypatch.setattr(time, "monotonic", lambda: 1_000.0)
+        await MoesifMiddleware(app, moesif)({"type": "lifespan"}, None, send)  # type: ignore[arg-type]
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    thread.join(30.0)
+    monkeypatch.undo()
+    assert at_the_end == [delivered]
+    moesif.close(10.0)
 
 
 async def test_headers_may_be_a_one_shot_iterator_or_absent(recorder: Recorder) -> None:

@@ -17,7 +17,6 @@ from dataclasses import fields
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import anyio
 import httpx
 
 from ..errors import ConfigurationError, InvalidModel
@@ -32,6 +31,7 @@ from ..sansio.masking import Masker, compile_masking
 from ..sansio.sampling import keep, weight
 from ..settings import Hooks, Masking, Settings
 from . import hooks as hooks_module
+from .clock import pause, steady
 from .feed import Feed
 from .ledger import Ledger
 from .paths import compile_media_types, compile_paths, compile_statuses
@@ -535,11 +535,11 @@ class Moesif:
 
     async def _drained(self, timeout: float, *, until_failure: bool = False) -> bool:  # noqa: ASYNC109  # as above
         worker, failures = self.worker, self.worker.failures
-        deadline = time.monotonic() + timeout
+        deadline = steady() + timeout
         while not worker.drained:
-            if time.monotonic() >= deadline or (until_failure and worker.failures != failures):
+            if steady() >= deadline or (until_failure and worker.failures != failures):
                 return False
-            await anyio.sleep(0.005)
+            await pause(0.005)
         return True
 
     def flush_request(self) -> bool:
@@ -763,9 +763,9 @@ _open_handles: weakref.WeakSet[Moesif] = weakref.WeakSet()
 def _close_all() -> None:
     # All of them share the time of the one that has the most.
     handles = tuple(_open_handles)
-    deadline = time.monotonic() + max((handle.settings.shutdown_timeout for handle in handles), default=0.0)
+    deadline = steady() + max((handle.settings.shutdown_timeout for handle in handles), default=0.0)
     for handle in handles:
-        handle.close(min(handle.settings.shutdown_timeout, max(deadline - time.monotonic(), 0.0)))
+        handle.close(min(handle.settings.shutdown_timeout, max(deadline - steady(), 0.0)))
 
 
 def _close_unless_serving() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -19,6 +18,7 @@ from .. import _version
 from ..errors import TransportError
 from ..sansio.protocol import APPLICATION_ID_HEADER
 from ..settings import Settings
+from .clock import steady
 
 USER_AGENT = f"moesif-middleware/{_version.VERSION}"
 _PIECE = 262_144
@@ -109,7 +109,7 @@ class _Backend(httpcore.NetworkBackend):
 class Transport:
     """One keep-alive HTTP connection to the collector. Used by one thread at a time."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: Settings, clock: Callable[[], float] = steady) -> None:
         self._settings = settings
         self._deadline = Deadline(clock)
         self._backend = _Backend(self._deadline)

@@ -11,7 +11,6 @@ import logging
 import random
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +21,7 @@ from ..sansio.batches import MAX_POISON, Batch, split
 from ..sansio.protocol import BACKOFF_FIRST, HEALTHY, Answer, Health, Verdict, refusal, verdict
 from ..settings import Settings
 from .bell import Bell, Waiters
+from .clock import steady
 from .late import load_for_uwsgi
 from .ledger import Ledger
 from .losses import Losses
@@ -68,7 +68,7 @@ class Worker:
         *,
         notice: Callable[[Answer], None],
         dropped: Callable[[str, int], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = steady,
         draw: Callable[[], float] | None = None,
     ) -> None:
         self._settings, self.sink, self._encode, self._ledger = settings, sink, encode, ledger
