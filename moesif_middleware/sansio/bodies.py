@@ -46,7 +46,7 @@ _SINGLE_BYTE = frozenset(("latin-1", "cp1252"))
 # A parsed tree takes twenty times the memory of its text: larger ones are parsed again when asked for.
 _KEEP_PARSED = 128 * 1024
 # From here on it pays to leave a document unparsed.
-_LARGE = 4096
+_LARGE = 1024
 
 
 class _Unset:
