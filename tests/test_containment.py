@@ -96,3 +96,37 @@ def test_a_step_that_fails_is_counted_and_the_client_is_answered(
     assert moesif.errors == {name: 1}
     assert moesif.stats()["captured"] == 1
     moesif.close(5)
+
+
+@pytest.mark.parametrize("serve", [asgi, wsgi])
+def test_a_hook_whose_task_was_cancelled_does_not_cancel_the_request(serve: Callable[[Moesif], bytes]) -> None:
+    """A cancellation is no Exception, and would pass for that of the request itself."""
+
+    async def identify(request: Any) -> str:
+        task = asyncio.ensure_future(asyncio.sleep(60))
+        task.cancel()
+        await task
+        return "never"
+
+    moesif = Moesif(Settings(application_id="x", hooks=Hooks(identify_user=identify)), sink=MemorySink())
+    assert serve(moesif) == BODY
+    assert moesif.errors == {"identify_user": 1}
+    moesif.close(5)
+
+
+async def test_a_request_that_is_cancelled_in_a_hook_is_cancelled() -> None:
+    """The other way round: the server stops, or the client has gone."""
+
+    async def identify(request: Any) -> None:
+        await asyncio.sleep(60)
+
+    moesif = Moesif(Settings(application_id="x", hooks=Hooks(identify_user=identify)), sink=MemorySink())
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    task = asyncio.ensure_future(MoesifMiddleware(lambda *_: asyncio.sleep(0), moesif)(scope, None, None))  # type: ignore[arg-type]
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert moesif.errors == {}
+    assert moesif.stats()["captured"] == 1
+    moesif.close(5)

@@ -24,7 +24,7 @@ SIZE = 200
 
 
 def download(server: Server) -> tuple[str, int, float]:
-    """Stream SIZE megabytes; return their hash, their size and the seconds to the first byte."""
+    """Stream SIZE megabytes; return their hash, their size and which share of the time the first byte took."""
     digest, size, first = hashlib.sha256(), 0, 0.0
     started = time.perf_counter()
     with httpx.stream("GET", f"{server.url}/download?{SIZE}", timeout=60) as response:
@@ -32,7 +32,7 @@ def download(server: Server) -> tuple[str, int, float]:
             first = first or time.perf_counter() - started
             digest.update(piece)
             size += len(piece)
-    return digest.hexdigest(), size, first
+    return digest.hexdigest(), size, first / (time.perf_counter() - started)
 
 
 def upload(server: Server) -> dict[str, Any]:
@@ -65,7 +65,8 @@ def test_200_megabytes_pass_both_ways_as_they_are_in_the_memory_of_the_bare_appl
     assert wrapped["down"] == bare["down"]
     assert wrapped["down"][1] == SIZE * MEGABYTE
     assert wrapped["up"] == bare["up"]
-    assert wrapped["first"] < bare["first"] + 0.1
+    # Whoever collects first and answers then needs most of the time for it, on a busy machine too.
+    assert wrapped["first"] < 0.5
     # The capture limit of two bodies, the event, and the allocator's grain.
     assert wrapped["growth"] <= bare["growth"] + 2 * MEGABYTE
 
@@ -80,8 +81,8 @@ def test_a_stream_reaches_the_client_as_it_is_made(kind: str) -> None:
         with httpx.stream("GET", f"{server.url}/slow-stream", timeout=10) as response:
             arrived.extend((piece, time.perf_counter() - started) for piece in response.iter_raw())
     assert b"".join(piece for piece, _ in arrived) == b"0\n1\n2\n3\n"
-    assert arrived[0][1] < 0.4
-    assert arrived[-1][1] > 1.4
+    # From the first to the last, three times half a second were made; held back they would come together.
+    assert arrived[-1][1] - arrived[0][1] > 1.0
 
 
 @pytest.mark.parametrize("kind", KINDS)

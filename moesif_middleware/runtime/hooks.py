@@ -127,6 +127,10 @@ async def arun(steps: Steps) -> None:
                 value = await awaitable
             except Exception as error:  # handed to the step that asked for it
                 awaitable = steps.throw(error)
+            except BaseException as error:
+                if not _cancelled_inside(error):
+                    raise
+                awaitable = steps.throw(RuntimeError("what the hook waited for was cancelled"))
             else:
                 awaitable = steps.send(value)
     except StopIteration:
@@ -143,8 +147,20 @@ def resolve(awaitable: Awaitable[Any]) -> Any:
     waiting = wait()
     try:
         return asyncio.run(waiting)
+    except asyncio.CancelledError:
+        raise RuntimeError("what the hook waited for was cancelled") from None
     finally:
         waiting.close()
         close = getattr(awaitable, "close", None)
         if close is not None:
             close()
+
+
+def _cancelled_inside(error: BaseException) -> bool:
+    """Return whether something that a hook waited for was cancelled, and not the request with it."""
+    import asyncio  # late, as above
+
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    task = asyncio.current_task()
+    return task is not None and not task.cancelling()

@@ -317,6 +317,21 @@ class Worker:
     # On the delivery thread
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:
+            # A hook of the user's that calls sys.exit() ends one event, not the delivery.
+            self._losses.said("thread", "the delivery thread was ended by %s and begins anew", type(error).__name__)
+        with self._starting:
+            if self._thread is threading.current_thread() and not self.closed:
+                self._thread = None
+        if self.closed:
+            # What this thread had in hand when close() gave the rest up.
+            self._give_up("shutdown")
+        elif not self.drained:
+            self.start()
+
+    def _work(self) -> None:
         while not (self.closed or self._resting):
             self._wake.wait(self._patience())
             while not (self.closed or self._resting) and self._step():
@@ -328,12 +343,6 @@ class Worker:
                 if not self.drained:
                     self._urgent = True
             self._waiters.tell()
-        with self._starting:
-            if self._thread is threading.current_thread() and not self.closed:
-                self._thread = None
-        if self.closed:
-            # What this thread had in hand when close() gave the rest up.
-            self._give_up("shutdown")
 
     def _patience(self) -> float | None:
         """Return the seconds until something is due; None when nothing is waiting."""
@@ -423,7 +432,10 @@ class Worker:
             return self._encode(entry)
         except SampledOut:
             self._ledger(entry.kind).move("queued", "sampled_out")
-        except Exception as error:  # whatever a hook or a body does costs this one event
+        except BaseException as error:  # whatever a hook or a body does costs this one event, sys.exit() too
+            if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
+                # Ctrl-C, while the end of the process drains the queue here.
+                raise
             reason = getattr(error, "reason", "encode_failed")
             self._losses.book(entry.kind, "queued", 1, reason)
             self._losses.said(reason, "an event was dropped: %s", type(error).__name__)
@@ -520,8 +532,8 @@ class Worker:
         self._busy.add(me)
         try:
             return work()
-        except Exception as error:
-            self._losses.said("aside", "work beside the delivery failed: %r", error)
+        except BaseException as error:  # hooks run here too, and may call sys.exit()
+            self._losses.said("aside", "work beside the delivery failed: %s", type(error).__name__)
             return False
         finally:
             self._busy.discard(me)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from moesif_middleware import Hooks, MemorySink, Moesif, Settings
+from moesif_middleware import Event, Hooks, MemorySink, Moesif, Settings
 from moesif_middleware.runtime import worker as worker_module
 from moesif_middleware.runtime.ledger import balance
 from moesif_middleware.runtime.transport import environment_proxy
@@ -505,3 +506,48 @@ def test_the_next_batch_is_encoded_while_one_is_in_flight(server: FaultServer, m
     assert moesif.flush(20)
     assert beside.count(True) >= 10
     assert (len(server.stored), server.accepted) == (60, 60)
+
+
+@pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+def test_a_hook_that_ends_the_delivery_thread_costs_one_event(
+    server: FaultServer, make: Callable[..., Moesif], end: type[BaseException]
+) -> None:
+    """What is no Exception passes every guard but the last, which begins anew with what waits."""
+
+    def mask(event: Event) -> None:
+        if event.request.uri.endswith("/ends"):
+            raise end
+
+    moesif = make(hooks=Hooks(mask_event=mask))
+    submit(moesif, 1, path="/ends")
+    submit(moesif, 3)
+    _wait_until(lambda: len(server.stored) == 3)
+    submit(moesif, 2)
+    _wait_until(lambda: len(server.stored) == 5)
+    counts = moesif.stats()
+    assert (counts["delivered"], counts["queued"], sum(counts["dropped"].values())) == (5, 0, 1)
+
+
+def test_a_drop_hook_that_ends_the_delivery_thread_ends_nothing(
+    server: FaultServer, make: Callable[..., Moesif], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The thread begins anew, and says so."""
+
+    def ends(reason: str, count: int) -> None:
+        raise SystemExit(reason)
+
+    refuse = iter([Reply(400)])
+    server.script = lambda request: next(refuse, Reply())
+    moesif = make(hooks=Hooks(on_drop=ends))
+    submit(moesif, 1)
+    _wait_until(lambda: moesif.stats()["dropped"] == {"rejected_400": 1})
+    submit(moesif, 3)
+    _wait_until(lambda: len(server.stored) == 3)
+    assert "the delivery thread was ended by SystemExit and begins anew" in caplog.messages
+
+
+def _wait_until(done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not done() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert done()
