@@ -213,11 +213,20 @@ async def test_an_application_without_a_lifespan_has_one_in_its_place(
 
     watched = MoesifMiddleware(app, recorder.moesif)
     await drive(watched, BODY)
-    incoming = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+    incoming = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}]
+    sent: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
     caplog.set_level("INFO", logger="moesif_middleware")
-    assert [message["type"] for message in await drive(watched, incoming, type="lifespan")] == [
-        "lifespan.startup.complete", "lifespan.shutdown.complete",
-    ]  # fmt: skip
+    # What it raised is for whoever called it, at the end.
+    with pytest.raises(ValueError, match="only http here"):
+        await watched({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert "the application has no lifespan of its own (ValueError)" in caplog.messages
     assert recorder.moesif.stats()["delivered"] == 1
 

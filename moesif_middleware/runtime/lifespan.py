@@ -34,9 +34,10 @@ class Lifespan:
             if self._begun:
                 raise
             # It refuses the scope, which to the specification means that it has no lifespan: no error. A server that
-            # would have said so now sees one, so that the word is ours.
+            # would have said so now sees one, so that the word is ours; what the application raised comes at its end.
             _log.info("the application has no lifespan of its own (%s)", type(error).__name__)
             await self._stand_in()
+            raise
 
     async def receive(self) -> Message:
         """Hand the server's next message on."""
