@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=15_000, help="events a second; 0 is as fast as it goes")
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--bytes", type=int, default=2_000, help="size of an answer's body")
-    parser.add_argument("--batch", type=int, default=100, help="events in a request to the collector")
+    parser.add_argument("--batch", type=int, default=500, help="events in a request to the collector")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "store.db"
