@@ -60,6 +60,7 @@ _ESCAPED_LETTER = re.compile(rb"\\u00([4-7][0-9A-Fa-f])")
 _JSON_STARTS = ("{", "[")
 # "://:a@" and "pin=1": no shorter text holds a secret and tells so.
 _SHORTEST = 5
+_ROUNDS = 4
 _FORM = linear(rb"[^\s\v\x00<>{}\"'?#/]+=[^\s\v\x00<>{}\"']*")
 # Letters, digits and signs spelt so may be part of anything.
 _ASCII_ESCAPE = rb"\\u00[0-7]"
@@ -333,13 +334,23 @@ class Masker:
         return self._values.hidden or self._plain.finds(data)
 
     def _mask_text(self, data: bytes, *, prose: bool, encoded: bool = True) -> tuple[bytes, list[str]]:
-        decoded: list[str] = []
-        if encoded and _FIND_ENCODED.search(data) is not None:
-            data = _ADDRESS.sub(lambda match: self._address(match[0], decoded), data)
-        data, paired = self._pairs.mask(data)
-        data, rules = self._text.mask(data, prose=prose)
-        data, more = self._values.mask(data)
-        return data, decoded + paired + rules + more
+        rules: list[str] = []
+        encoded = encoded and _FIND_ENCODED.search(data) is not None
+        # What one of them leaves may be something to the other: what is masked must stay as it is.
+        for _ in range(_ROUNDS if encoded else 1):
+            before = data
+            data, paired = self._pairs.mask(data)
+            data, named = self._text.mask(data, prose=prose)
+            data, valued = self._values.mask(data)
+            rules += (*paired, *named, *valued)
+            if encoded:
+                data = self._addresses(data, rules)
+            if data == before:
+                break
+        return data, rules
+
+    def _addresses(self, data: bytes, rules: list[str]) -> bytes:
+        return _ADDRESS.sub(lambda match: self._address(match[0], rules), data)
 
     def _address(self, word: bytes, rules: list[str]) -> bytes:
         """Mask a word of a text that may be an address or a form with names that are percent-encoded."""

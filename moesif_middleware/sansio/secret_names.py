@@ -265,16 +265,19 @@ class SecretNames:
         return self.rule(name)
 
     def _look(self, name: str) -> str | None:
+        original = name
         # What was masked must not be taken for a name the second time.
         if MARKER in name:
             name = _MARKED.sub(" x ", name)
-        if "%" in name:
-            # Encoded twice, as a name is that stands in an address inside of an address.
-            name = unquote(unquote(name))
         camel = words(name)
         # "APIkey" is neither camelCase nor anything else, so it is read a second time without its capitals.
         plain = tuple(word.lower() for word in _PLAIN.findall(name))
-        return self._scan(camel) or (self._scan(plain) if plain != camel else None)
+        found = self._scan(camel) or (self._scan(plain) if plain != camel else None)
+        if found is None and "%" in name and MARKER not in original:
+            # Encoded twice, as a name is that stands in an address inside of an address.
+            decoded = unquote(unquote(name))
+            return self._look(decoded.replace("%", " ")) if decoded != name else None
+        return found
 
     def _scan(self, found: tuple[str, ...]) -> str | None:
         start, count = 0, len(found)
