@@ -450,3 +450,25 @@ def test_disabled_is_the_bare_application() -> None:
     start = answer.start_response
     MoesifMiddleware(app, Moesif(enabled=False))(environ(), start)
     assert seen == [start]
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"HTTP_TRANSFER_ENCODING": "chunked"},
+        {"wsgi.input_terminated": True},
+        {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True},
+        {"CONTENT_LENGTH": "12"},
+    ],
+)
+def test_a_body_is_seen_however_its_length_is_told(recorder: Recorder, extra: dict[str, Any]) -> None:
+    """gunicorn names the coding of a chunked one, uWSGI and Werkzeug say that the input ends by itself."""
+    stream = io.BytesIO(b'{"some": 1}\n')
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["wsgi.input"].read()]
+
+    answer, _ = call(MoesifMiddleware(app, recorder.moesif), **{"wsgi.input": stream, "CONTENT_LENGTH": "", **extra})
+    assert answer.written == [b'{"some": 1}\n']
+    assert recorder.events[0]["request"]["body"] == {"some": 1}
