@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import importlib
+import sys
 import time
 from typing import Any
 
@@ -20,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind
 
+from moesif_middleware import collector
 from moesif_middleware.collector import otlp, spans
 
 from .conftest import Running
@@ -288,6 +291,23 @@ def test_what_is_no_export_is_refused(
     """With the path of what is wrong."""
     answer = shared.collector.post("/v1/traces", content=content, headers=headers)
     assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (status, sentence)
+
+
+def test_without_the_extra_json_is_taken_and_protobuf_says_what_is_missing(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module is there without protobuf; only its encoding is not."""
+    with monkeypatch.context() as patch:
+        # The import below sets it on the package; this takes it back.
+        patch.setattr(collector, "otlp", otlp)
+        for name in ("google.protobuf.json_format", "moesif_middleware.collector.otlp"):
+            patch.setitem(sys.modules, name, None)
+        patch.delitem(sys.modules, "moesif_middleware.collector.otlp")
+        assert not importlib.import_module("moesif_middleware.collector.otlp").PROTOBUF
+    monkeypatch.setattr(otlp, "PROTOBUF", False)
+    answer = running.collector.post("/v1/traces", content=b"", headers=PROTOBUF)
+    assert (answer.status_code, "moesif-middleware[otlp]" in answer.json()["error"]) == (501, True)
+    assert running.collector.post("/v1/traces", json=traces(span(STABLE))).status_code == 200
 
 
 @pytest.mark.parametrize(
