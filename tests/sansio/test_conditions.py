@@ -277,6 +277,38 @@ def test_a_set_that_gives_up_is_an_error_and_not_a_miss():
         PatternSet((Search(lambda data: None, (1, 0), 4096),)).search("a")
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("request.verb", ("verb", "")),
+        ("request.route", ("route", "")),
+        ("request.ip", ("ip_address", "")),
+        ("request.ip_address", ("ip_address", "")),
+        ("response.status", ("status", "")),
+        ("request.headers.X-Plan", ("header", "x-plan")),
+        ("request.body.a.b", ("body", "a.b")),
+        ("request.headers.", None),
+        ("request.body.", None),
+        ("request.something_unknown", None),
+        ("response.body.something", None),
+        ("Request.verb", None),
+        ("", None),
+    ],
+)
+def test_a_path_reads_one_field_or_none(path, expected):
+    assert parse_path(path) == expected
+
+
+def test_what_may_still_match_is_told_by_what_is_known():
+    """The status before the response, and a body that nobody has read; what was refused never matches."""
+    pairs = [("response.status", "4"), ("response.status", "("), ("request.body.a", "b"), ("request.route", "/")]
+    matcher, (status, _, body, _), _ = compiled(*[[pair] for pair in pairs])
+    assert matcher.open_mask(Subject(head())) == status | body
+    assert matcher.open_mask(Subject(head(), status=404)) == body
+    assert matcher.open_mask(Subject(head(), body=dict)) == status
+    assert matcher.open_mask(Subject(head(), body=dict, status=404)) == 0
+
+
 def test_two_spellings_of_one_path_share_a_pattern():
     matcher, masks, _ = compiled([("request.headers.X-A", "b")], [("request.headers.x-a", "b")])
     bits = matcher.match(Subject(head(headers=[("x-a", "b")])))
