@@ -201,34 +201,14 @@ async def test_the_lifespan_starts_the_feed_and_flushes_before_the_end(recorder:
     assert order == ["lifespan.startup.complete 0", "lifespan.shutdown.complete 1"]
 
 
-async def test_an_application_without_a_lifespan_has_one_in_its_place(
-    recorder: Recorder, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As Django: or the last events would go down with a server that ends itself with the signal that it got."""
+async def test_what_an_application_raises_at_a_lifespan_is_the_servers(recorder: Recorder) -> None:
+    """It may be a start that fails, such as that of Starlette's middleware, and no missing lifespan."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        if scope["type"] != "http":
-            raise ValueError("only http here")
-        await answers([])(scope, receive, send)
+        raise RuntimeError("cannot start")
 
-    watched = MoesifMiddleware(app, recorder.moesif)
-    await drive(watched, BODY)
-    incoming = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}]
-    sent: list[str] = []
-
-    async def receive() -> dict[str, Any]:
-        return incoming.pop()
-
-    async def send(message: Any) -> None:
-        sent.append(message["type"])
-
-    caplog.set_level("INFO", logger="moesif_middleware")
-    # What it raised is for whoever called it, at the end.
-    with pytest.raises(ValueError, match="only http here"):
-        await watched({"type": "lifespan"}, receive, send)
-    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
-    assert "the application has no lifespan of its own (ValueError)" in caplog.messages
-    assert recorder.moesif.stats()["delivered"] == 1
+    with pytest.raises(RuntimeError, match="cannot start"):
+        await drive(MoesifMiddleware(app, recorder.moesif), [{"type": "lifespan.startup"}], type="lifespan")
 
 
 async def test_an_application_that_fails_at_its_start_fails(recorder: Recorder) -> None:

@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 
 Message = MutableMapping[str, Any]
 
+_WITHOUT = ("django.core.handlers.asgi", "channels.routing")
+"""The modules whose applications raise at any scope that they do not know."""
+
 
 class Lifespan:
     """Starts the feed with the application, and flushes before the server is told of its end."""
@@ -31,13 +34,12 @@ class Lifespan:
         try:
             await app(scope, self.receive, self.send)
         except Exception as error:
-            if self._begun:
+            if self._begun or not _takes_no_lifespan(error):
                 raise
-            # It refuses the scope, which to the specification means that it has no lifespan: no error. A server that
-            # would have said so now sees one, so that the word is ours; what the application raised comes at its end.
+            # To the specification it is no error. A server that would have said so now sees a lifespan, so that the
+            # word is ours.
             _log.info("the application has no lifespan of its own (%s)", type(error).__name__)
             await self._stand_in()
-            raise
 
     async def receive(self) -> Message:
         """Hand the server's next message on."""
@@ -58,3 +60,11 @@ class Lifespan:
         await self.send({"type": "lifespan.startup.complete"})
         await self._receive()
         await self.send({"type": "lifespan.shutdown.complete"})
+
+
+def _takes_no_lifespan(error: BaseException) -> bool:
+    """Return whether it was raised by a handler that never takes one; what others raise may be a start that fails."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") in _WITHOUT

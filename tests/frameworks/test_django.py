@@ -38,10 +38,12 @@ if not settings.configured:
 
 from django.core.checks import run_checks
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.handlers.asgi import ASGIHandler
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.test import Client, RequestFactory, override_settings
 from django.urls import path
 
+from moesif_middleware.asgi import MoesifMiddleware as AsgiMiddleware
 from moesif_middleware.django import MoesifMiddleware
 from moesif_middleware.testing import Recorder, assert_no_secrets, recording
 from moesif_middleware.wsgi import MoesifMiddleware as WsgiMiddleware
@@ -196,3 +198,23 @@ def test_overridden_settings_take_effect_at_once() -> None:
         assert (inside.settings.application_id, inside.settings.body_bytes) == ("another", 7)
     assert MoesifMiddleware.handle() is before
     inside.close(0)
+
+
+async def test_a_server_sees_a_lifespan_in_the_place_of_the_one_that_django_has_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Or the last events would go down with a server that ends itself with the signal that it got."""
+    incoming = [{"type": "lifespan.shutdown"}, {"type": "lifespan.startup"}]
+    sent: list[str] = []
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop()
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    caplog.set_level("INFO", logger="moesif_middleware")
+    with recording() as recorder:
+        await AsgiMiddleware(ASGIHandler(), recorder.moesif)({"type": "lifespan"}, receive, send)
+    assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    assert "the application has no lifespan of its own (ValueError)" in caplog.messages
