@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,9 @@ from typing import Any, Final
 import orjson
 from starlette.concurrency import run_in_threadpool
 
-from .stores import Store
+from .stores import Store, StoreUnavailable
+
+logger = logging.getLogger(__name__)
 
 CONFIG_TAG: Final = "X-Moesif-Config-ETag"
 RULES_TAG: Final = "X-Moesif-Rules-Tag"
@@ -66,8 +69,16 @@ class Feeds:
         now = self._clock()
         if known is not None and now < known[0]:
             return known[2]
-        version = tuple(self._store.version(app, kind) for kind in ("config", "rules", "membership"))
-        served = known[2] if known is not None and known[1] == version else self._build(app, version)
+        try:
+            version = tuple(self._store.version(app, kind) for kind in ("config", "rules", "membership"))
+            served = known[2] if known is not None and known[1] == version else self._build(app, version)
+        except StoreUnavailable as error:
+            # Events may be stored all the same, and their answer needs the tags.
+            if known is None:
+                raise
+            logger.warning("config and rules are served as they were: %s", error)
+            served = known[2]
+            version = ()
         self._known[app] = (now + CHECK_SECONDS, version, served)
         return served
 

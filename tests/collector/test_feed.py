@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from moesif_middleware.collector.feed import CONFIG_TAG, RULES_TAG, Feeds, Served
+from moesif_middleware.collector.stores import StoreUnavailable
 
-from .conftest import KEY, OTHER_APP, Running, action, event
+from .conftest import APP, KEY, OTHER_APP, Running, action, event
 
 RULE = {"name": "Over quota", "type": "user", "state": 1, "block": True}
 
@@ -151,3 +152,21 @@ def test_config_is_edited_with_a_management_key_only(running: Running) -> None:
     assert running.collector.put("/v1/config", json={}).status_code == 401
     headers = {"Authorization": f"bearer {KEY}"}
     assert running.anonymous.put("/v1/config", json={}, headers=headers).status_code == 200
+
+
+def test_a_store_that_is_away_does_not_take_the_config_with_it(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was served last is served on, and looked up again when the store is back."""
+    moments = iter([0.0, 10.0, 20.0])
+    feeds = Feeds(running.store, lambda: next(moments))
+    before = feeds.current(APP)
+
+    def away(app: str, kind: str) -> object:
+        raise StoreUnavailable("gone for a moment")
+
+    with monkeypatch.context() as during:
+        during.setattr(running.store, "version", away)
+        assert feeds.current(APP) is before
+    running.store.put(APP, "rules", {"r": {"_id": "r"}}).result()
+    assert feeds.current(APP).rules_tag != before.rules_tag

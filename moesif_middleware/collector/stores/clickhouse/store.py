@@ -19,8 +19,9 @@ from .. import Appended, EventRow, Kept, Recent, StoreUnavailable
 from ..grouping import GroupQueue, Job, fail
 from ..recent import COLUMNS, Bind, conditions, named, rows_of
 from .address import Address
-from .changes import Append, Change, Changes, Expire, Put, Remove
+from .changes import Append, Change, Changes, Expire, Remove
 from .client import Client
+from .puts import Put
 from .rows import NAMES, Numbers, number_of
 from .tables import APPS, ENTITIES, EVENTS, GONE, WEEK, changing, live, migrate, parts
 
