@@ -24,6 +24,7 @@ import orjson
 from moesif_middleware.collector.stores.clickhouse.address import parse_address
 from moesif_middleware.collector.stores.clickhouse.client import Client
 from moesif_middleware.collector.stores.clickhouse.rows import number_of
+from moesif_middleware.collector.stores.clickhouse.tables import live
 
 from .balancer import balancing
 from .fleet import APP
@@ -134,19 +135,19 @@ def noted(directory: Path) -> list[str]:
 def report(servers: Cluster, acknowledged: list[str], ledgers: list[dict[str, Any]], took: float) -> int:
     """Compare and print; return the exit status."""
     unique = set(acknowledged)
-    where = f"app = {number_of(APP)} AND deleted = 0"
+    where = " AND ".join(live(number_of(APP)))
     wrong = 0
     for index, server in enumerate(servers.servers):
         client = Client(parse_address(f"{server.url}/{DATABASE}"))
         caught_up(client)
-        stored = [row[0] for row in client.select(f"SELECT id FROM events FINAL WHERE {where}")]
-        rows = client.select("SELECT count() FROM events_local FINAL")[0][0]
+        stored = [row[0] for row in client.select(f"SELECT id FROM events WHERE {where}")]
+        rows = client.select("SELECT count() FROM events_local")[0][0]
         client.close()
         missing, twice = len(unique - set(stored)), len(stored) - len(set(stored))
         wrong += missing + twice
         print(
             f"asked server {index + 1}: {len(stored):,} events, {missing} acknowledged are missing, {twice} are there"
-            f" twice; it holds {rows:,} itself"
+            f" twice; it holds {rows:,} rows itself"
         )
     captured = sum(ledger["captured"] for ledger in ledgers)
     dropped = [ledger["dropped"] for ledger in ledgers if ledger["dropped"]]

@@ -280,6 +280,7 @@ def test_a_refusal_says_what_the_server_said(address: Address) -> None:
             store._client.select("SELECT nonsense FROM nowhere")
         assert not caught.value.passing
         assert caught.value.code in (46, 47, 60)
+        assert "nonsense" in caught.value.detail or "nowhere" in caught.value.detail
     finally:
         store.close()
 

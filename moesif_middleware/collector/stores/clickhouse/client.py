@@ -45,11 +45,15 @@ Host = tuple[str, int]
 
 
 class Refused(StoreUnavailable):
-    """A server answered with an error. ``code`` is ClickHouse's number of it, 0 when there is none."""
+    """A server answered with an error. ``code`` is ClickHouse's number of it, 0 when there is none.
 
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
+    ``detail`` is its text, which may quote the statement and with it what was captured: it is no part of the message.
+    """
+
+    def __init__(self, code: int, detail: str) -> None:
+        super().__init__(f"ClickHouse refused, code {code}")
         self.code = code
+        self.detail = detail
 
     @property
     def passing(self) -> bool:
@@ -173,7 +177,7 @@ class Client:
         if status != 200:
             text = answer[:2_000].decode("utf-8", "replace").strip()
             found = _CODE.search(text)
-            raise Refused(f"ClickHouse refused: {text[:500]}", int(found[1]) if found else 0)
+            raise Refused(int(found[1]) if found else 0, text)
         return answer
 
     def _exchange(self, connection: http.client.HTTPConnection, target: str, body: bytes) -> tuple[int, bytes]:
