@@ -381,7 +381,7 @@ class Oracle:
                     return bucket["doc_count"]
                 if by in bucket:
                     return bucket[by]["value"]
-                metric, _, percent = by.rpartition(".")
+                metric, _, percent = by.partition(".")
                 if "values" in bucket[metric]:
                     return bucket[metric]["values"][str(float(percent))]
                 return bucket[metric]["value"]

@@ -309,6 +309,18 @@ CLOCK_CHANGE: dict[str, Any] = {
     "query": {"match_all": {}},
     "zone": "America/New_York",
 }
+BY_A_FRACTION: dict[str, Any] = {
+    "aggs": {
+        "a": {
+            "terms": {"field": "user_id", "order": {"one.99.9": "desc"}},
+            "aggs": {"one": {"percentiles": {"field": "response.status", "percents": [99.9]}}},
+        }
+    },
+    "query": {"match_all": {}},
+    "zone": "UTC",
+}
+"""Ordered by a percentile whose number has a point, as the name's end has."""
+
 SUM_OF_NOTHING: dict[str, Any] = {
     "aggs": {
         "one": {
@@ -342,6 +354,7 @@ def test_paging_by_keyset_shows_every_document_once(sqlite: Searcher, order: lis
 @tried(200)
 @example(**CLOCK_CHANGE)
 @example(**SUM_OF_NOTHING)
+@example(**BY_A_FRACTION)
 @given(aggs=aggregations, query=leaf_clauses, zone=zones)
 def test_aggregations_count_what_they_say(sqlite: Searcher, aggs: Any, query: Any, zone: str) -> None:
     counts(sqlite, aggs, query, zone)
@@ -385,6 +398,7 @@ def test_paging_shows_every_document_once_on_clickhouse(clickhouse_searcher: Sea
 @tried(40)
 @example(**CLOCK_CHANGE)
 @example(**SUM_OF_NOTHING)
+@example(**BY_A_FRACTION)
 @given(aggs=aggregations, query=leaf_clauses, zone=zones)
 def test_aggregations_count_the_same_on_clickhouse(
     clickhouse_searcher: Searcher, aggs: Any, query: Any, zone: str
