@@ -7,6 +7,7 @@ is held. ``Exchange`` and ``BodyBuffer`` are mutable, one per request; everythin
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
@@ -69,7 +70,7 @@ def _spelt(raw: bytes) -> str:
     return raw.decode("ascii") if raw.isascii() else quote(raw, safe=_SPELT)
 
 
-class RequestHead:
+class RequestHead(ABC):
     """A request without its body. Subclasses say where the raw parts come from; text is made on demand and kept."""
 
     __slots__ = ("_headers", "peer", "scheme", "verb")
@@ -91,9 +92,9 @@ class RequestHead:
         return self.headers.get(name)
 
     @property
+    @abstractmethod
     def path(self) -> str:
         """Return the decoded path with the mount point in front of it."""
-        raise NotImplementedError
 
     @property
     def wire_path(self) -> str:
@@ -101,9 +102,9 @@ class RequestHead:
         return quote(_encoded(self.path), safe=_PATH_SAFE)
 
     @property
+    @abstractmethod
     def query_string(self) -> str:
         """Return the query as it stood on the wire, without the question mark."""
-        raise NotImplementedError
 
     @property
     def uri(self) -> str:
@@ -113,15 +114,17 @@ class RequestHead:
         return f"{self.scheme}://{authority}{self.wire_path}{query}"
 
     @property
+    @abstractmethod
     def size(self) -> int:
         """Return about how many bytes of memory the head holds."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _join(self) -> dict[str, str]:
-        raise NotImplementedError
+        """Make the map of all headers."""
 
+    @abstractmethod
     def _server(self) -> str | None:
-        raise NotImplementedError
+        """Return the server's own address as a URI has it, None when it is unknown."""
 
 
 def authority(server: Any, scheme: str) -> str | None:
