@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from moesif_middleware import Moesif, Settings
 from moesif_middleware.runtime.ledger import balance
 from tests.faults import FaultServer
+from tests.processes import RunningServer
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +54,21 @@ def make(server: FaultServer) -> Iterator[Callable[..., Moesif]]:
         handle.close(0.2)
         assert balance(handle.stats()) == 0
         assert handle.stats()["queued"] == 0
+
+
+Launch = Callable[[list[str], dict[str, str]], RunningServer]
+
+
+@pytest.fixture
+def launch(tmp_path: Path) -> Iterator[Launch]:
+    """Start servers by their words and environment, open when they are returned and gone after the test."""
+    started: list[RunningServer] = []
+
+    def start(arguments: list[str], environ: dict[str, str]) -> RunningServer:
+        started.append(RunningServer(arguments, environ, tmp_path / "output"))
+        started[-1].wait_until_open()
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.kill()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ import pytest
 
 from tests.faults import FaultServer, Reply, hang
 from tests.processes import RunningServer, settings
+
+from .conftest import Launch
 
 SHUTDOWN = 0.7
 """What ``shutdown_timeout`` is here."""
@@ -226,20 +228,15 @@ Run = Callable[..., RunningServer]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Run]:
-    """Run servers that are gone after the test."""
-    started: list[RunningServer] = []
+def run(launch: Launch) -> Run:
+    """Run one of the servers, with more words after its own."""
 
     def start(name: str, environ: dict[str, str], *more: str) -> RunningServer:
         arguments = list(SERVERS[name])
         arguments[1:1] = [*QUIET.get(arguments[0], []), *more]
-        started.append(RunningServer([sys.executable, "-m", *arguments], environ, tmp_path / "stderr"))
-        started[-1].wait_until_open()
-        return started[-1]
+        return launch([sys.executable, "-m", *arguments], environ)
 
-    yield start
-    for one in started:
-        one.kill()
+    return start
 
 
 @pytest.mark.heavy

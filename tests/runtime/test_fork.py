@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ import pytest
 
 from tests.faults import FaultServer
 from tests.processes import RunningServer, settings
+
+from .conftest import Launch
 
 ROOT = Path(__file__).parent.parent.parent
 GUNICORN = ["-m", "gunicorn", "--bind", "127.0.0.1:PORT", "--log-level", "warning", "--no-control-socket"]
@@ -41,9 +43,8 @@ SERVERS: dict[str, list[str]] = {
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Iterator[Callable[[str, dict[str, str]], RunningServer]]:
-    """Run servers that are gone after the test."""
-    started: list[RunningServer] = []
+def run(launch: Launch) -> Callable[[str, dict[str, str]], RunningServer]:
+    """Run one of the servers."""
 
     def start(name: str, environ: dict[str, str]) -> RunningServer:
         command, *more = SERVERS[name]
@@ -51,14 +52,9 @@ def run(tmp_path: Path) -> Iterator[Callable[[str, dict[str, str]], RunningServe
         if command == "uwsgi":
             # A program of its own: it finds the environment of this Python by its home.
             arguments = [str(Path(sys.executable).with_name("uwsgi")), "--home", sys.prefix, *more]
-        environ = {"PYTHONPATH": str(ROOT), **environ}
-        started.append(RunningServer(arguments, environ, tmp_path / "output"))
-        started[-1].wait_until_open()
-        return started[-1]
+        return launch(arguments, {"PYTHONPATH": str(ROOT), **environ})
 
-    yield start
-    for one in started:
-        one.kill()
+    return start
 
 
 @pytest.mark.heavy
