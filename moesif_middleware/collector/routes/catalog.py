@@ -50,9 +50,7 @@ _PRICE: Final = Fields(
     {
         **dict.fromkeys(_PRICE_TEXTS, checks.text),
         **_OWN_ID,
-        "transform_quantity": Fields(
-            {"divide_by": checks.int64, "round": checks.text}, required=("divide_by", "round")
-        ),
+        "transform_quantity": _QUANTITY,
         "tiers": list_of(_TIER),
         "metadata": _TEXT_MAP,
         "period": checks.int64,

@@ -6,7 +6,7 @@ They are the documents that the Collector API updates: what is written here merg
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -38,8 +38,6 @@ _SUBSCRIPTION: Final = {
     "properties": dict.fromkeys(("subscription_id", "company_id", "status", "type", "app_id", "org_id"), TEXT),
 }
 
-Shown = Callable[[str, Document], Document]
-
 
 def profile(key: str, document: Document) -> Document:
     """Return a user or company as searches have it."""
@@ -48,7 +46,7 @@ def profile(key: str, document: Document) -> Document:
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """The calls about one kind of entity. ``shown`` takes an entity's key and document and returns its answer."""
+    """The calls about one kind of entity."""
 
     entity: Entity
     noun: str
