@@ -6,7 +6,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Generic, TypeVar
 
@@ -90,8 +90,25 @@ class GroupQueue(Generic[W]):
         return group
 
 
-def fail(group: Sequence[Job[W]], error: Exception) -> None:
-    """Tell everyone who waits for the group that it failed."""
+def carry_out(group: Sequence[Job[W]], make: Callable[[Sequence[Job[W]]], Sequence[Any]]) -> None:
+    """Tell everyone who waits for the group what ``make`` returned for their job, or that it failed."""
+    try:
+        results = make(group)
+    except StoreUnavailable as error:
+        _fail(group, error)
+    except Exception as error:
+        if len(group) == 1:
+            _fail(group, error)
+            return
+        # One bad job must not fail the others of its group.
+        for job in group:
+            carry_out([job], make)
+    else:
+        for job, result in zip(group, results, strict=True):
+            job.future.set_result(result)
+
+
+def _fail(group: Sequence[Job[W]], error: Exception) -> None:
     logger.warning("a write of %d jobs to the store failed: %s", len(group), error)
     for job in group:
         job.future.set_exception(error)

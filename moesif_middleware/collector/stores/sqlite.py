@@ -24,7 +24,7 @@ from .appending import append_rows
 from .hot import hot_paths, make_hot, members_of
 from .recent import recent_rows
 from .schema import EVENT_COLUMNS, MIGRATIONS
-from .writer import Writer
+from .writer import Writer, transaction
 
 BUSY_SECONDS: Final = 10.0
 """How long a write waits for another process that is writing."""
@@ -70,7 +70,9 @@ class SQLiteStore:
         connection = self._connect()
         try:
             migrate(connection)
-            _make_hot(connection, paths)
+            if paths:
+                with transaction(connection):
+                    make_hot(connection, paths)
             self._hot = hot_paths(connection)
         finally:
             connection.close()
@@ -238,8 +240,7 @@ class SQLiteStore:
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the tables to the newest version. Raises StoreUnavailable for a file that a newer version wrote."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > len(MIGRATIONS):
             raise StoreUnavailable(f"the file has schema version {version}, this program knows {len(MIGRATIONS)}")
@@ -247,22 +248,6 @@ def migrate(connection: sqlite3.Connection) -> None:
             for statement in statements:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-
-
-def _make_hot(connection: sqlite3.Connection, paths: Sequence[tuple[str, ...]]) -> None:
-    if not paths:
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        make_hot(connection, paths)
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _put(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from . import StoreUnavailable
-from .grouping import GroupQueue, Job, fail
+from .grouping import GroupQueue, Job, carry_out
 
 T = TypeVar("T")
 
@@ -41,34 +42,26 @@ class Writer:
         connection = self._connect()
         try:
             for group in self._queue.groups():
-                self._commit(connection, group)
+                carry_out(group, lambda jobs: _committed(connection, jobs))
         finally:
             connection.close()
 
-    def _commit(self, connection: sqlite3.Connection, group: list[Job[Work]]) -> None:
-        try:
-            results = self._transaction(connection, group)
-        except sqlite3.OperationalError as error:
-            fail(group, StoreUnavailable(str(error)))
-        except Exception as error:
-            if len(group) == 1:
-                fail(group, error)
-                return
-            # One bad job must not fail the others of its group.
-            for job in group:
-                self._commit(connection, [job])
-        else:
-            for job, result in zip(group, results, strict=True):
-                job.future.set_result(result)
 
-    @staticmethod
-    def _transaction(connection: sqlite3.Connection, group: list[Job[Work]]) -> list[Any]:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            results = [job.work(connection) for job in group]
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return results
+def _committed(connection: sqlite3.Connection, group: Sequence[Job[Work]]) -> list[Any]:
+    try:
+        with transaction(connection):
+            return [job.work(connection) for job in group]
+    except sqlite3.OperationalError as error:
+        raise StoreUnavailable(str(error)) from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Do what the block does as a whole, or with an exception nothing of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")

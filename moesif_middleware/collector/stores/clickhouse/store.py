@@ -16,7 +16,7 @@ import orjson
 from ...search import parse_search, run_search
 from ...search.clickhouse import ClickHouseEngine, Place, literal
 from .. import Appended, EventRow, Kept, Recent, StoreUnavailable
-from ..grouping import GroupQueue, Job, fail
+from ..grouping import GroupQueue, Job, carry_out
 from ..recent import COLUMNS, Bind, conditions, named, rows_of
 from .address import Address
 from .changes import Append, Change, Changes, Expire, Remove
@@ -196,7 +196,7 @@ class ClickHouseStore:
         swept = float("-inf")
         for group in self._queue.groups(self._every):
             for _, jobs in groupby(group, key=lambda job: type(job.work)):
-                self._commit(list(jobs))
+                carry_out(list(jobs), self._make)
             if time.monotonic() - swept > SWEEP_SECONDS:
                 self._sweep()
                 swept = time.monotonic()
@@ -207,21 +207,8 @@ class ClickHouseStore:
         except StoreUnavailable as error:
             logger.warning("events that were written twice were not looked for: %s", error)
 
-    def _commit(self, jobs: Sequence[Job[Change]]) -> None:
-        try:
-            results = self._changes.make([job.work for job in jobs])
-        except StoreUnavailable as error:
-            fail(jobs, error)
-        except Exception as error:
-            if len(jobs) == 1:
-                fail(jobs, error)
-                return
-            # One bad job must not fail the others of its group.
-            for job in jobs:
-                self._commit([job])
-        else:
-            for job, result in zip(jobs, results, strict=True):
-                job.future.set_result(result)
+    def _make(self, jobs: Sequence[Job[Change]]) -> list[Any]:
+        return self._changes.make([job.work for job in jobs])
 
 
 def _begins(column: str, start: str, bind: Bind) -> str:
