@@ -187,7 +187,7 @@ class Transport:
         return self._connection
 
     def _ssl(self) -> ssl.SSLContext | None:
-        """Return the context for https. Reading the certificates takes 20 ms, so it is made once."""
+        """Return the context for https. Reading the certificates takes tens of milliseconds, so it is made once."""
         if self._context is None and self._base.lower().startswith("https"):
             self._context = httpx.create_ssl_context()
         return self._context

@@ -75,7 +75,7 @@ def parse(data: bytes) -> tuple[Any, bytes | None]:
 
 
 def outline(data: bytes) -> dict[str, Any] | list[Any] | None:
-    """Return the first level of what ``parse`` gives back as it passed, its values unparsed, in a quarter of the time.
+    """Return the first level of what ``parse`` gives back as it passed, its values unparsed, in under half the time.
 
     None says nothing: a scalar, or a document with exponents or very long numbers, may be as good as any other.
     """
@@ -122,7 +122,7 @@ def value_or(data: bytes, text: str) -> Any:
 def _shallow() -> Any:
     """Compile what matches JSON text of at most MAX_DEPTH levels whose numbers have no exponents.
 
-    It takes a fifth of the time of a walk over the value. ``e`` is a letter of ``true`` and ``false`` then.
+    It takes two thirds of the time of a walk over the value. ``e`` is a letter of ``true`` and ``false`` then.
     """
     inside = r'[^"\[\]{}eE]|[us]e|"(?:[^"\\]|\\.)*"'
     pattern = f"(?:{inside})*"
@@ -220,7 +220,7 @@ def _partial(data: bytes) -> Any:
 
 
 def _lacks_its_end(data: bytes) -> bool:
-    """Return True only for what begins a document and is cut; it takes a tenth of the time of parsing in vain."""
+    """Return True only for what begins a document and is cut; it takes a fifth of the time of parsing in vain."""
     try:
         _skimmer().decode(data)
     except ValueError as error:

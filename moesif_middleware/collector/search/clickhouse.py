@@ -67,7 +67,7 @@ def key_value(key: str) -> Scalar:
 
 
 def leaf_arrays(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return the columns ``leaf.*`` of a document: what ``leaves`` yields, in a third of the time."""
+    """Return the columns ``leaf.*`` of a document: what ``leaves`` yields, each part in a list of its own."""
     found = _Leaves()
     for name, value in document.items():
         found.add(_clean(name), value)
