@@ -1,1 +1,1 @@
-"""The overhead suite against other middlewares, and the delivery suite."""
+"""Measurements for people to read: what a request costs, delivery under load, the collector's intake and searches."""

@@ -12,7 +12,6 @@ import pytest
 import moesif_middleware
 
 ROOT = Path(moesif_middleware.__file__).parent
-CORE = {"errors", "models", "settings", "_version"}
 OWN_FRAMEWORK = {
     "asgi": {"starlette"},
     "wsgi": {"werkzeug"},
