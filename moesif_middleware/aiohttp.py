@@ -5,7 +5,6 @@ Handlers, streams, file responses and websockets are as without it; a websocket 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote
@@ -139,9 +138,7 @@ class _Call:
 
     def _saw(self, data: bytes) -> None:
         if data:
-            kept = self.exchange.request_body or self.moesif.request_buffer(self.exchange)
-            if kept is not None:
-                kept.feed(data)
+            self.moesif.saw(self.exchange, data)
 
     def blocked(self, block: Block) -> web.Response:
         """Return the answer in the handler's place."""
@@ -207,12 +204,9 @@ class _Call:
         if self._done:
             return
         self._done = True
-        moesif, exchange = self.moesif, self.exchange
-        exchange.ended = time.time()
-        if moesif.hooks_after and exchange.keep and not exchange.skipped:
-            view = moesif.view(exchange)
-            view.original = self._response
-            await hooks.arun(hooks.after(moesif.hooks, exchange, self._request, view, moesif.failed))
+        moesif = self.moesif
+        if moesif.hooks_after:
+            await hooks.arun(moesif.conclude(self.exchange, self._request, self._response))
         self._submit()
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()

@@ -6,7 +6,6 @@ without it, apart from the headers that rules and the transaction id add, and ap
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, overload
@@ -158,12 +157,7 @@ class _Call:
         if message["type"] == "http.request" and not self._done:
             body = message.get("body")
             if body:
-                try:
-                    kept = self.exchange.request_body or self._moesif.request_buffer(self.exchange)
-                    if kept is not None:
-                        kept.feed(body)
-                except Exception as error:  # the message is the application's, whatever is wrong with us
-                    self._moesif.failed("request", error)
+                self._moesif.saw(self.exchange, body)
         elif message["type"] == "http.disconnect":
             self.exchange.gone = self.exchange.status is None
 
@@ -261,14 +255,9 @@ class _Call:
         if self._done:
             return
         self._done = True
-        moesif, exchange = self._moesif, self.exchange
-        exchange.ended = time.time()
-        if moesif.hooks_after and exchange.keep and not exchange.skipped:
-            try:
-                request, response = Request(self._scope), moesif.view(exchange)
-                await hooks.arun(hooks.after(moesif.hooks, exchange, request, response, moesif.failed))
-            except Exception as error:  # the application has answered, and must not hear of it
-                moesif.failed("finish", error)
+        moesif = self._moesif
+        if moesif.hooks_after:
+            await hooks.arun(moesif.conclude(self.exchange, Request(self._scope)))
         self._submit()
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()

@@ -11,7 +11,6 @@ import asyncio
 import logging
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -307,12 +306,9 @@ class _Call:
             return
         self._done = True
         moesif, exchange = self._moesif, self.exchange
-        exchange.ended = time.time()
+        if moesif.hooks_after:
+            yield from moesif.conclude(exchange, self._request, self._response)
         if exchange.keep and not exchange.skipped:
-            if moesif.hooks_after:
-                view = moesif.view(exchange)
-                view.original = self._response
-                yield from hooks.after(moesif.hooks, exchange, self._request, view, moesif.failed)
             _identify(moesif, exchange, self._request)
         self._submit()
         if moesif.settings.flush_each_request:

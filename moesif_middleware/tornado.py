@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from http.client import responses
 from typing import Any
@@ -159,7 +158,6 @@ class _Connection(httputil.HTTPConnection):
         if exchange is None or self._done:
             return
         self._done = True
-        exchange.ended = time.time()
         wanted = exchange.keep and not exchange.skipped
         if wanted and (self.moesif.hooks_after or self.moesif.settings.flush_each_request):
             task = asyncio.ensure_future(self._conclude(exchange))
@@ -171,7 +169,7 @@ class _Connection(httputil.HTTPConnection):
     async def _conclude(self, exchange: Exchange) -> None:
         moesif = self.moesif
         if moesif.hooks_after:
-            await hooks.arun(hooks.after(moesif.hooks, exchange, self.request, moesif.view(exchange), moesif.failed))
+            await hooks.arun(moesif.conclude(exchange, self.request))
         moesif.submit(exchange, self._route)
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()
@@ -262,9 +260,7 @@ class _Incoming(httputil.HTTPMessageDelegate):
         """Keep a bounded copy of a chunk, and hand it on."""
         exchange = self._connection.exchange
         if exchange is not None:
-            kept = exchange.request_body or self._moesif.request_buffer(exchange)
-            if kept is not None:
-                kept.feed(chunk)
+            self._moesif.saw(exchange, chunk)
         if self._held is not None:
             self._held.append(chunk)
             self._size += len(chunk)

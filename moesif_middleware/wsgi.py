@@ -7,7 +7,6 @@ comes.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from types import TracebackType
@@ -217,15 +216,11 @@ class _Call:
         if self._done:
             return
         self._done = True
-        moesif, exchange = self._moesif, self.exchange
-        exchange.ended = time.time()
-        if moesif.hooks_after and exchange.keep and not exchange.skipped:
-            try:
-                request = Request(self._environ, populate_request=False, shallow=True)
-                hooks.run(hooks.after(moesif.hooks, exchange, request, moesif.view(exchange), moesif.failed))
-            except Exception as error:  # the application has answered, and must not hear of it
-                moesif.failed("finish", error)
-        moesif.submit(exchange, self._route)
+        moesif = self._moesif
+        if moesif.hooks_after:
+            request = Request(self._environ, populate_request=False, shallow=True)
+            hooks.run(moesif.conclude(self.exchange, request))
+        moesif.submit(self.exchange, self._route)
         if moesif.settings.flush_each_request:
             moesif.flush_request()
 

@@ -5,10 +5,11 @@ What the client and the application see is compared with the bare application; w
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -208,6 +209,45 @@ def test_a_hook_that_raises_costs_what_it_would_say(adapter: Adapter, name: str)
         assert door.ask("GET", "/things/5").status == 200
         assert len(recorder.events) == 1
         assert recorder.moesif.stats()["errors"] == {name: 1}
+
+
+class Unreadable(Mapping[str, Any]):
+    """An answer of a hook that raises when it is looked at."""
+
+    def __getitem__(self, key: str) -> Any:
+        raise ZeroDivisionError
+
+    def __iter__(self) -> Iterator[str]:
+        raise ZeroDivisionError
+
+    def __len__(self) -> int:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", ["get_metadata", "skip"])
+def test_what_a_hook_returns_may_raise_when_it_is_looked_at(adapter: Adapter, name: str) -> None:
+    """That is the hook's failure: the client has its answer, and the event leaves."""
+    with watched(adapter, hooks=Hooks(**{name: lambda *_: Unreadable()})) as (door, _, recorder):
+        assert door.ask("GET", "/things/5").body == json.dumps(THING).encode()
+        assert len(recorder.events) == 1
+        assert recorder.moesif.stats()["errors"] == {name: 1}
+
+
+@pytest.mark.parametrize(("name", "step"), [("request", "request_buffer"), ("finish", "view")])
+def test_a_step_of_ours_that_fails_is_counted_and_the_client_is_answered(
+    monkeypatch: pytest.MonkeyPatch, adapter: Adapter, name: str, step: str
+) -> None:
+    """As if there were no middleware, and the request is one event all the same."""
+
+    def failing(*arguments: Any) -> Any:
+        raise ZeroDivisionError
+
+    body = b'{"a": 1}'
+    with watched(adapter, hooks=Hooks(skip=lambda request, response: False)) as (door, _, recorder):
+        monkeypatch.setattr(recorder.moesif, step, failing)
+        assert door.ask("POST", "/echo", body).body == body
+        assert len(recorder.events) == 1
+        assert recorder.moesif.stats()["errors"].keys() == {name}
 
 
 def test_skipped_is_counted_and_not_sent(adapter: Adapter) -> None:

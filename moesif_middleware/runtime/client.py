@@ -315,6 +315,15 @@ class Moesif:
         types = self.keeps_media_type
         return wanted and (types is None or types(exchange.head.header("content-type") or ""))
 
+    def saw(self, exchange: Exchange, data: bytes) -> None:
+        """Keep a bounded copy of a piece of the request's body as it passes, when it is to be kept. Never raises."""
+        try:
+            kept = exchange.request_body or self.request_buffer(exchange)
+            if kept is not None:
+                kept.feed(data)
+        except Exception as error:  # the bytes are the application's, whatever is wrong with us
+            self.failed("request", error)
+
     def response_buffer(self, exchange: Exchange) -> BodyBuffer | None:
         """Return a buffer for the response's body, when it is to be kept. Asked when the response starts."""
         statuses, types = self.keeps_status, self.keeps_media_type
@@ -343,6 +352,21 @@ class Moesif:
             response.getvalue() if response is not None else b"",
             request.getvalue() if request is not None else b"",
         )
+
+    def conclude(self, exchange: Exchange, request: Any, response: Any = None) -> hooks_module.Steps:
+        """Ask the hooks that are asked after the response (``hooks_after``), of an exchange whose event is wanted.
+
+        ``response`` is the framework's own, where the adapter has one.
+        """
+        exchange.ended = time.time()
+        if not exchange.keep or exchange.skipped:
+            return
+        try:
+            view = self.view(exchange)
+            view.original = response
+            yield from hooks_module.after(self.hooks, exchange, request, view, self.failed)
+        except Exception as error:  # the application has answered, and must not hear of it
+            self.failed("finish", error)
 
     def new_transaction_id(self) -> str:
         """Return a random UUID (version 4) as text."""

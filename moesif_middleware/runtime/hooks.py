@@ -46,16 +46,26 @@ def as_id(value: Any) -> str | None:
     return value if type(value) is str else str(value)
 
 
-def _call(name: str, hook: Callable[..., Any], arguments: tuple[Any, ...], failed: Failed) -> Generator[Any, Any, Any]:
-    """Call one hook and return its value, None when it raised."""
+def _call(
+    name: str, hook: Callable[..., Any], arguments: tuple[Any, ...], failed: Failed, read: Callable[[Any], Any]
+) -> Generator[Any, Any, Any]:
+    """Call one hook and return what ``read`` makes of its value, None when either raised."""
     try:
         value = hook(*arguments)
         if inspect.isawaitable(value):
             value = yield value
-    except Exception as error:  # whatever a hook raises is counted and stays here
+        return read(value)
+    except Exception as error:  # whatever a hook raises, or its value when it is looked at, is counted and stays here
         failed(name, error)
         return None
-    return value
+
+
+def _mapping(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, Mapping):
+        return {**value}
+    if value is not None:
+        raise TypeError(f"must return a mapping or None, not {type(value).__name__}")
+    return None
 
 
 def before(hooks: Hooks, exchange: Exchange, request: Any, failed: Failed) -> Steps:
@@ -74,12 +84,7 @@ def identify(hooks: Any, exchange: Exchange, arguments: tuple[Any, ...], failed:
 def _identify(
     name: str, hook: Callable[..., Any], target: str, exchange: Exchange, arguments: tuple[Any, ...], failed: Failed
 ) -> Steps:
-    value = yield from _call(name, hook, arguments, failed)
-    try:
-        found = as_id(value)
-    except Exception as error:  # an id whose __str__ raises is the hook's failure too
-        failed(name, error)
-        return
+    found = yield from _call(name, hook, arguments, failed, as_id)
     if found is not None:
         setattr(exchange, target, found)
 
@@ -94,13 +99,11 @@ def after(hooks: Any, exchange: Exchange, request: Any, response: Any, failed: F
         if late is not None and getattr(exchange, target) is None:
             yield from _identify(name, late, target, exchange, (request, response), failed)
     if hooks.skip is not None:
-        exchange.skipped = bool((yield from _call("skip", hooks.skip, (request, response), failed)))
+        exchange.skipped = bool((yield from _call("skip", hooks.skip, (request, response), failed, bool)))
     if hooks.get_metadata is not None and not exchange.skipped:
-        value = yield from _call("get_metadata", hooks.get_metadata, (request, response), failed)
-        if isinstance(value, Mapping):
+        value = yield from _call("get_metadata", hooks.get_metadata, (request, response), failed, _mapping)
+        if value is not None:
             exchange.metadata = {**(exchange.metadata or {}), **value}
-        elif value is not None:
-            failed("get_metadata", TypeError(f"must return a mapping or None, not {type(value).__name__}"))
 
 
 def run(steps: Steps) -> None:

@@ -65,10 +65,8 @@ class Input:
         try:
             fresh = data if self._origin is None else self._fresh(data)
             if fresh:
-                kept = self._exchange.request_body or self._moesif.request_buffer(self._exchange)
-                if kept is not None:
-                    kept.feed(fresh)
-        except Exception as error:  # the bytes are the application's, whatever is wrong with us
+                self._moesif.saw(self._exchange, fresh)
+        except Exception as error:  # the bytes are the application's, wherever their stream says that it stands
             self._moesif.failed("request", error)
         return data
 
