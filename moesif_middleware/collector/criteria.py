@@ -14,14 +14,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from dataclasses import dataclass
+from datetime import UTC
 from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
 from .checks import Unfit, any_object, at
+from .parameters import Period
 from .search import parse_search
 from .search.leaves import split_path
 from .search.times import parse_time, zone_of
@@ -61,7 +62,7 @@ class Criteria:
     events: Document | None
     metric: Document
     bounds: tuple[tuple[str, Any], ...]
-    times: tuple[int | None, int | None, tzinfo] = field(default=(None, None, UTC))
+    times: Period
 
     def members(self, store: Store, app: str) -> Iterator[tuple[str, Document]]:
         """Yield the id and profile of each member; with ``events`` the profile has ``metrics.value``."""
@@ -153,9 +154,7 @@ def text_of(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _events(
-    events: Any, id_field: str, times: tuple[int | None, int | None, tzinfo], now_ms: int
-) -> tuple[Document, tuple[tuple[str, Any], ...]]:
+def _events(events: Any, id_field: str, times: Period, now_ms: int) -> tuple[Document, tuple[tuple[str, Any], ...]]:
     """Return the metric and the bounds of ``criteria.events``."""
     at("criteria.events", any_object, events)
     for name, value in events.items():
@@ -178,7 +177,7 @@ def _bound(value: Any) -> None:
         raise Unfit('must be a number, or {"field": "metadata.name"}')
 
 
-def _times(cohort: Document, now_ms: int) -> tuple[int | None, int | None, tzinfo]:
+def _times(cohort: Document, now_ms: int) -> Period:
     name = "time_zone"
     try:
         zone = zone_of(cohort.get(name) or "UTC")

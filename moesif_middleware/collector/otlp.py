@@ -34,6 +34,8 @@ MOST_PARTS: Final = 200_000
 """Resources, scopes, records, attributes and span events of one protobuf export."""
 
 _IDS: Final = ("traceId", "spanId", "parentSpanId")
+_SPANS: Final = ("resourceSpans", "scopeSpans", "spans")
+_LOG_RECORDS: Final = ("resourceLogs", "scopeLogs", "logRecords")
 _MOST_NANOS: Final = 253_402_300_799 * 10**9
 
 
@@ -101,13 +103,13 @@ def _export(resources: str, scopes: str, records: str, fields: Fields) -> Fields
     return Fields({resources: list_of(Fields({"resource": _RESOURCE, scopes: list_of(scope)}))})
 
 
-TRACES: Final = _export("resourceSpans", "scopeSpans", "spans", _SPAN)
-LOGS: Final = _export("resourceLogs", "scopeLogs", "logRecords", _LOG)
+TRACES: Final = _export(*_SPANS, _SPAN)
+LOGS: Final = _export(*_LOG_RECORDS, _LOG)
 
 
 def spans(export: dict[str, Any]) -> Iterator[Record]:
     """Yield the spans of an export that TRACES has checked."""
-    for resource, scope, span in _records(export, "resourceSpans", "scopeSpans", "spans"):
+    for resource, scope, span in _records(export, *_SPANS):
         kind = span.get("kind") or 0
         yield Record(
             name=span.get("name") or "",
@@ -125,7 +127,7 @@ def spans(export: dict[str, Any]) -> Iterator[Record]:
 
 def logs(export: dict[str, Any]) -> Iterator[Record]:
     """Yield the log records of an export that LOGS has checked."""
-    for resource, scope, log in _records(export, "resourceLogs", "scopeLogs", "logRecords"):
+    for resource, scope, log in _records(export, *_LOG_RECORDS):
         at = int(log.get("timeUnixNano") or log.get("observedTimeUnixNano") or 0)
         found = attributes(log)
         yield Record(
@@ -216,11 +218,7 @@ def decoded(data: bytes, signal: str) -> dict[str, Any]:
         raise Unfit(f"is not a protobuf export of {signal}: {error}") from None
     _require_few(message)
     export: dict[str, Any] = MessageToDict(message, use_integers_for_enums=True)
-    if signal == "traces":
-        found = (each for _, _, each in _records(export, "resourceSpans", "scopeSpans", "spans"))
-    else:
-        found = (each for _, _, each in _records(export, "resourceLogs", "scopeLogs", "logRecords"))
-    for record in found:
+    for _, _, record in _records(export, *(_SPANS if signal == "traces" else _LOG_RECORDS)):
         for name in _IDS:
             if name in record:
                 record[name] = b64decode(record[name]).hex()

@@ -39,6 +39,11 @@ def literal(value: str | float) -> str:
     return f"({value!r})" if value < 0 else repr(value)
 
 
+def of_kind(app: int, kind: str) -> str:
+    """Return the condition that a row of the table of entities belongs to an application and a kind."""
+    return f"app = {app} AND kind = {literal(kind)}"
+
+
 def stored_path(names: Sequence[str]) -> str:
     """Return member names as the column ``leaf.path`` has them."""
     return SEPARATOR.join(name.replace(SEPARATOR, "\ufffd") for name in names)
@@ -161,7 +166,7 @@ class ClickHouseEngine:
             sql = f"SELECT id, argMax(doc, seq) FROM {place.events} WHERE {where} GROUP BY id"  # noqa: S608 - numbers
         else:
             names = ", ".join(literal(name) for name, _ in rows)
-            where = f"app = {place.app} AND kind = {literal(kind)} AND id IN ({names})"
+            where = f"{of_kind(place.app, kind)} AND id IN ({names})"
             sql = f"SELECT id, argMax(doc, version) FROM {place.entities} WHERE {where} GROUP BY id"  # noqa: S608
         found = {name: orjson.loads(document) for name, document in self._connection.select(sql) if document}
         return {name: found[name] for name, _ in rows if name in found}
@@ -176,7 +181,7 @@ class ClickHouseStatement:
         self.weight = "weight" if self._events else "1"
         self.row = "time_ms" if self._events else "id"
         self._table = place.events if self._events else f"{place.entities} FINAL"
-        self._scope = place.live if self._events else [f"app = {place.app}", f"kind = {literal(kind)}", "deleted = 0"]
+        self._scope = place.live if self._events else [of_kind(place.app, kind), "deleted = 0"]
 
     def bind(self, value: str | float) -> str:
         """Return the SQL that stands for a literal."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from ...merge import merged
-from ...search.clickhouse import literal
+from ...search.clickhouse import literal, of_kind
 from .persistent import Persistent, portions
 from .rows import Numbers, entity_line, number_of
 from .tables import ENTITIES
@@ -89,7 +89,7 @@ class Puts:
         """Learn of the rows that were not known, oldest first, and return the places that have some."""
         found: list[Place] = []
         for (app, kind), names in _kinds(places).items():
-            where = f"app = {number_of(app)} AND kind = {literal(kind)}"
+            where = of_kind(number_of(app), kind)
             for some in portions(names):
                 among = f"{where} AND id IN ({', '.join(map(literal, some))})"
                 sql = f"SELECT id, groupUniqArray(version) FROM {ENTITIES} WHERE {among} GROUP BY id"  # noqa: S608
@@ -110,7 +110,7 @@ class Puts:
         if not rows:
             return
         among = ", ".join(f"({literal(name)}, {version})" for name, version in rows)
-        where = f"app = {number_of(app)} AND kind = {literal(kind)} AND (id, version) IN ({among})"
+        where = f"{of_kind(number_of(app), kind)} AND (id, version) IN ({among})"
         sql = f"SELECT id, version, deleted, doc FROM {ENTITIES} WHERE {where} ORDER BY version"  # noqa: S608
         for name, version, deleted, text in self._servers.select(sql):
             place = (app, kind, name)

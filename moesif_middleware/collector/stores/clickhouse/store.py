@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from ...search import parse_search, run_search
-from ...search.clickhouse import ClickHouseEngine, Place, literal
+from ...search.clickhouse import ClickHouseEngine, Place, literal, of_kind
 from .. import Appended, EventRow, Kept, Recent, StoreUnavailable
 from ..grouping import GroupQueue, Job, carry_out
 from ..recent import COLUMNS, Bind, conditions, named, rows_of
@@ -78,7 +78,7 @@ class ClickHouseStore:
     def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
         """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""
         if kind != EVENTS:
-            where = f"app = {number_of(app)} AND kind = {literal(kind)} AND id = {literal(key)} AND deleted = 0"
+            where = f"{of_kind(number_of(app), kind)} AND id = {literal(key)} AND deleted = 0"
             rows = self._client.select(f"SELECT doc FROM {ENTITIES} FINAL WHERE {where}")  # noqa: S608 - literals
             return orjson.loads(rows[0][0]) if rows else None
         # Keys first: of the documents, only the one is read.
@@ -92,13 +92,13 @@ class ClickHouseStore:
 
     def documents(self, app: str, kind: str) -> list[dict[str, Any]]:
         """Return all documents of a kind that is not ``events``, in the order of their keys."""
-        where = f"app = {number_of(app)} AND kind = {literal(kind)} AND deleted = 0"
+        where = f"{of_kind(number_of(app), kind)} AND deleted = 0"
         rows = self._client.select(f"SELECT doc FROM {ENTITIES} FINAL WHERE {where} ORDER BY id")  # noqa: S608
         return [orjson.loads(row[0]) for row in rows]
 
     def version(self, app: str, kind: str) -> object:
         """Return a value that differs after every write to the documents of a kind, the same for every collector."""
-        where = f"app = {number_of(app)} AND kind = {literal(kind)}"
+        where = of_kind(number_of(app), kind)
         return self._client.select(f"SELECT max(version) FROM {ENTITIES} WHERE {where}")[0][0]  # noqa: S608
 
     def put(self, app: str, kind: str, documents: Mapping[str, dict[str, Any]], *, merge: bool = True) -> Future[None]:
@@ -123,7 +123,7 @@ class ClickHouseStore:
 
     def items(self, app: str, kind: str) -> dict[str, dict[str, Any]]:
         """Return all documents of a kind that is not ``events`` by their keys."""
-        where = f"app = {number_of(app)} AND kind = {literal(kind)} AND deleted = 0"
+        where = f"{of_kind(number_of(app), kind)} AND deleted = 0"
         rows = self._client.select(f"SELECT id, doc FROM {ENTITIES} FINAL WHERE {where}")  # noqa: S608 - literals
         return {name: orjson.loads(document) for name, document in rows}
 
