@@ -66,6 +66,8 @@ class Collection:
     written: Shape = as_it_is
     shown: Shape = as_it_is
     after: Callable[[CollectorContext, str], None] = nothing
+    body_needed: bool = True
+    """Whether something must be posted to create one."""
     own_id: str | None = None
     """The field that holds the id, where clients may choose it."""
     status_of_update: int = 200
@@ -99,7 +101,7 @@ class Collection:
         deleted = None if self.status_of_delete == 204 else OBJECT
         return (
             Operation("POST", path, self.create, f"Create a {self.noun}", scopes("create"), 201, query, self.new,
-                      answer=self.schema, refusals=refusals),
+                      body_needed=self.body_needed, answer=self.schema, refusals=refusals),
             Operation("GET", path, lists or self.list, f"List every {self.noun}", scopes("read"), 200,
                       (APP_ID, *list_query), answer=array_of(self.schema), refusals=(400, 404)),
             Operation("GET", one, self.read, f"Get a {self.noun}", scopes("read"), 200, query,
@@ -112,7 +114,8 @@ class Collection:
 
     async def create(self, request: Request, context: CollectorContext, app: str) -> Response:
         """Store what was posted under a new id; the answer is the document."""
-        document = self.stamped(await self.posted(request, self.new), app, request, context.clock())
+        posted = await self.posted(request, self.new, needed=self.body_needed)
+        document = self.stamped(posted, app, request, context.clock())
         async with context.editing:
             if self.own_id and await run_in_threadpool(context.store.get, app, self.kind, document["_id"]) is not None:
                 raise Unfit(f"there is a {self.noun} with this id", self.own_id)

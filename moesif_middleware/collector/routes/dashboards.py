@@ -44,6 +44,8 @@ DASHBOARDS: Final = Collection(
     created="created",
     modified=None,
     constants={"name": "New dashboard", "auth_user_id": AUTHOR, "workspace_ids": [], "dashboard_ids": []},
+    # The reference posts nothing, and what may be changed later may be posted at once.
+    body_needed=False,
     status_of_update=201,
 )
 
@@ -76,14 +78,6 @@ async def tree(context: CollectorContext, app: str) -> Tree:
 def workspaces_of(dashboards: Iterable[Document]) -> set[str]:
     """Return the ids of the workspaces that dashboards show."""
     return {key for dashboard in dashboards for row in dashboard["workspace_ids"] for key in row}
-
-
-async def create(request: Request, context: CollectorContext, app: str) -> Response:
-    """Store a dashboard: the reference posts nothing, and what may be changed later may be posted at once."""
-    document = await DASHBOARDS.posted(request, DASHBOARDS.new, needed=False)
-    stamped = DASHBOARDS.stamped(document, app, request, context.clock())
-    await DASHBOARDS.store(context, app, stamped)
-    return JSONAnswer(stamped, 201)
 
 
 async def delete_from_parent(request: Request, context: CollectorContext, app: str) -> Response:
@@ -168,8 +162,7 @@ def _operations() -> tuple[Operation, ...]:
     return (
         Operation("POST", f"{_PATH}/copy", copy_all, "Copy every dashboard to another application", creates, 201,
                   (APP_ID, Query("to_app_id", required=True)), answer=array_of(schema), refusals=(400, 404)),
-        Operation("POST", _PATH, create, made.summary, creates, 201, (APP_ID,), made.body, body_needed=False,
-                  answer=schema, refusals=(400, 404, 413)),
+        made,
         listed,
         updated,
         deleted,
