@@ -74,6 +74,11 @@ class Collection:
     status_of_delete: int = 200
 
     @property
+    def one(self) -> str:
+        """The noun with its article."""
+        return f"{'an' if self.noun[0] in 'aeio' else 'a'} {self.noun}"
+
+    @property
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of what is answered."""
         schema = schema_of(self.new)
@@ -100,15 +105,15 @@ class Collection:
 
         deleted = None if self.status_of_delete == 204 else OBJECT
         return (
-            Operation("POST", path, self.create, f"Create a {self.noun}", scopes("create"), 201, query, self.new,
+            Operation("POST", path, self.create, f"Create {self.one}", scopes("create"), 201, query, self.new,
                       body_needed=self.body_needed, answer=self.schema, refusals=refusals),
             Operation("GET", path, lists or self.list, f"List every {self.noun}", scopes("read"), 200,
                       (APP_ID, *list_query), answer=array_of(self.schema), refusals=(400, 404)),
-            Operation("GET", one, self.read, f"Get a {self.noun}", scopes("read"), 200, query,
+            Operation("GET", one, self.read, f"Get {self.one}", scopes("read"), 200, query,
                       answer=self.schema, refusals=(400, 404)),
-            Operation(change_verb, one, self.update, f"Change a {self.noun}", scopes("update"), self.status_of_update,
+            Operation(change_verb, one, self.update, f"Change {self.one}", scopes("update"), self.status_of_update,
                       query, self.changes, answer=self.schema, refusals=refusals),
-            Operation("DELETE", one, self.delete, f"Delete a {self.noun}", scopes("delete"), self.status_of_delete,
+            Operation("DELETE", one, self.delete, f"Delete {self.one}", scopes("delete"), self.status_of_delete,
                       query, answer=deleted, refusals=(400, 404)),
         )  # fmt: skip
 
@@ -118,7 +123,7 @@ class Collection:
         document = self.stamped(posted, app, request, context.clock())
         async with context.editing:
             if self.own_id and await run_in_threadpool(context.store.get, app, self.kind, document["_id"]) is not None:
-                raise Unfit(f"there is a {self.noun} with this id", self.own_id)
+                raise Unfit(f"there is {self.one} with this id", self.own_id)
             await self.store(context, app, document)
         return JSONAnswer(self.shown(document), 201)
 
