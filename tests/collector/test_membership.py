@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import orjson
 import pytest
 
 from moesif_middleware.api import ManagementClient
@@ -20,6 +21,7 @@ from moesif_middleware.collector.membership import keep_membership, membership, 
 from moesif_middleware.collector.stores import Store, StoreUnavailable
 from moesif_middleware.collector.stores.opening import open_store
 from tests.processes import collector, running, settings
+from tests.reference import RULES
 
 from .conftest import APP, Running, event, moment
 
@@ -200,22 +202,7 @@ def test_a_change_is_in_the_config_at_once(running: Running) -> None:
 
 
 QUOTA = 25
-RULE: dict[str, Any] = {
-    "name": "Block Free Users who Exceeded their Monthly Quota",
-    "type": "user",
-    "state": 1,
-    "block": True,
-    "variables": [{"name": "0", "path": "body.plan_name"}, {"name": "1", "path": "body.quota_amount"}],
-    "regex_config": [],
-    "response": {
-        "status": 429,
-        "headers": {"X-Rate-Limit-Month": "{{1}}"},
-        "body": {
-            "error_code": "too_many_requests",
-            "message": "You exceeded your monthly quota of {{1}} for the {{0}} plan. Please upgrade your plan.",
-        },
-    },
-}
+RULE: dict[str, Any] = {**orjson.loads(RULES)[0], "state": 1}
 USED_UP = {
     "query": {"term": {"metadata.plan_name.raw": "Free"}},
     "events": {"gt": {"field": "metadata.quota_amount"}},

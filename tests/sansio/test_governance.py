@@ -19,30 +19,7 @@ from moesif_middleware.sansio.governance import (
     compile_rules,
     sendable,
 )
-
-# The example answers of the reference, "Get Config" and "Get Rules".
-REFERENCE_RULES = b"""[
-    {
-        "_id": "64ca685a833073c6b41b15f3",
-        "created_at": "2024-02-01T00:00:00.000",
-        "name": "Block Free Users who Exceeded their Monthly Quota",
-        "block": true,
-        "type": "user",
-        "variables": [
-            {"name": "0", "path": "body.plan_name"},
-            {"name": "1", "path": "body.quota_amount"}
-        ],
-        "regex_config": [],
-        "response": {
-            "status": 429,
-            "headers": {"X-Rate-Limit-Month": "{{1}}"},
-            "body": {
-                "error_code": "too_many_requests",
-                "message": "You exceeded your monthly quota of {{1}} for the {{0}} plan. Please upgrade your plan."
-            }
-        }
-    }
-]"""
+from tests.reference import RULES
 
 
 def subject(verb="GET", path="/", headers=(), **known) -> Subject:
@@ -60,7 +37,7 @@ def decide(rules, request=None, user_id=None, company_id=None, **config) -> Deci
 
 def test_the_example_of_the_reference_blocks_the_user_of_the_cohort_as_printed():
     cohort = [{"rules": "64ca685a833073c6b41b15f3", "values": {"0": "Free", "1": "1000"}}]
-    loaded = EMPTY.with_rules(compile_rules(REFERENCE_RULES)).with_config(
+    loaded = EMPTY.with_rules(compile_rules(RULES)).with_config(
         compile_config(orjson.dumps({"user_rules": {"u1": cohort}}))
     )
     assert loaded.problems == ()
