@@ -138,33 +138,33 @@ async def test_an_exception_passes_through_and_is_recorded(recorder: Recorder) -
     assert "secret" not in str(one)
 
 
-async def test_a_cancelled_request_has_no_response_and_is_recorded(recorder: Recorder) -> None:
-    """The client has gone: the reference allows an event without a response."""
+async def cancelled(moesif: Moesif, first: Callable[..., Any] | None = None) -> None:
+    """Cancel a request while its application waits for something, after ``first`` has answered it if that is given."""
+    waits = asyncio.Event()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
+        if first is not None:
+            await first(scope, receive, send)
+        waits.set()
         await asyncio.sleep(30)
 
-    task = asyncio.create_task(drive(MoesifMiddleware(app, recorder.moesif), BODY))
-    await asyncio.sleep(0.01)
+    task = asyncio.create_task(drive(MoesifMiddleware(app, moesif), BODY))
+    await asyncio.wait_for(waits.wait(), 30)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_cancelled_request_has_no_response_and_is_recorded(recorder: Recorder) -> None:
+    """The client has gone: the reference allows an event without a response."""
+    await cancelled(recorder.moesif)
     (event,) = recorder.events
     assert "response" not in event
 
 
 async def test_a_task_that_is_cancelled_after_the_last_byte_is_one_event(recorder: Recorder) -> None:
     """What runs after the response may be cancelled when the server stops; the event is there already."""
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await answers([b"1"])(scope, receive, send)
-        await asyncio.sleep(30)
-
-    task = asyncio.create_task(drive(MoesifMiddleware(app, recorder.moesif), BODY))
-    await asyncio.sleep(0.01)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await cancelled(recorder.moesif, answers([b"1"]))
     assert len(recorder.events) == 1
     assert recorder.moesif.stats()["captured"] == 1
 
