@@ -6,6 +6,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -86,16 +87,10 @@ def test_two_stores_on_one_file_share_it(store: SQLiteStore, path: Path) -> None
     other = SQLiteStore(path)
     try:
         before = store.version(APP, "rules")
-        threads = [
-            threading.Thread(
-                target=lambda chosen=chosen: [chosen.append(APP, [row(f"{n}")]).result() for n in range(50)]
+        with ThreadPoolExecutor(2) as pool:
+            list(
+                pool.map(lambda chosen: [chosen.append(APP, [row(f"{n}")]).result() for n in range(50)], (store, other))
             )
-            for chosen in (store, other)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
         assert len(other.recent(APP, Recent(limit=1000))) == 50
         other.put(APP, "rules", {"r": {"_id": "r"}}).result()
         assert store.documents(APP, "rules") == [{"_id": "r"}]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -243,14 +243,8 @@ def test_every_write_gives_another_version(store: Store, opening: Opening) -> No
 def test_two_collectors_share_a_store(store: Store, opening: Opening) -> None:
     """Both write the same events at once, each sees the other's documents, and an id is stored once."""
     other = opening()
-    threads = [
-        threading.Thread(target=lambda chosen=chosen: [chosen.append(APP, [row(f"{n}")]).result() for n in range(30)])
-        for chosen in (store, other)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda chosen: [chosen.append(APP, [row(f"{n}")]).result() for n in range(30)], (store, other)))
     assert len(other.recent(APP, Recent(limit=1000))) == 30
     assert store.search(APP, "events", {"size": 0})["hits"]["total"] == 30
     other.put(APP, "users", {"u": {"a": 1}}).result()
