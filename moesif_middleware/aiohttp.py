@@ -16,7 +16,8 @@ from .runtime.client import Moesif
 from .runtime.content import Content
 from .runtime.current import current
 from .sansio.exchange import Exchange, ScopeHead
-from .sansio.governance import ALLOW, Block
+from .sansio.governance import Block
+from .sansio.protocol import TRANSACTION_HEADER
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -28,12 +29,11 @@ def _key(name: str) -> Any:
 _SEEN = _key("moesif_middleware.handles")
 """The request's key for the handles whose middleware it has passed: twice by mistake is once."""
 _CALLS = _key("moesif_middleware.calls")
-_TRANSACTION = "X-Moesif-Transaction-Id"
 
 
 def init_app(app: web.Application, moesif: Moesif | None = None, **settings: Any) -> Moesif:
     """Watch an application with all its sub-applications, and return the handle that does."""
-    handle = moesif if moesif is not None else Moesif.shared(**settings)
+    handle = Moesif.given(moesif, settings)
 
     @web.middleware
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -117,8 +117,7 @@ class _Call:
         if moesif.reads_body and request.can_read_body:
             ahead = await self._read_ahead()
         decision = moesif.admit(exchange)
-        if decision is not ALLOW:
-            self._headers = tuple(decision.headers)
+        self._headers = decision.headers
         if isinstance(decision, Block):
             return decision
         if ahead or (exchange.keep and not exchange.skipped and request.can_read_body):
@@ -150,6 +149,8 @@ class _Call:
             self._done = True
             return
         try:
+            # First: it is by the response's end that the request is counted, whatever goes wrong in between.
+            self._look_at(response)
             self._prepare(response)
         except Exception as error:
             self.moesif.failed("response", error)
@@ -159,7 +160,7 @@ class _Call:
         for name, value in self._headers:
             response.headers[name] = value
         if exchange.transaction_header:
-            response.headers[_TRANSACTION] = exchange.transaction_header
+            response.headers[TRANSACTION_HEADER] = exchange.transaction_header
         self._response = response
         exchange.status = response.status
         # What is written to a compressed response is not compressed yet.
@@ -169,7 +170,6 @@ class _Call:
             if not (response.compression and name.lower() == "content-encoding")
         ]
         self.moesif.response_buffer(exchange)
-        self._look_at(response)
 
     def _look_at(self, response: Any) -> None:
         write, write_eof = response.write, response.write_eof

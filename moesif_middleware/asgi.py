@@ -14,10 +14,11 @@ from starlette.requests import Request
 
 from .runtime import hooks
 from .runtime.client import Moesif
-from .runtime.current import current
+from .runtime.current import SEEN, current
 from .runtime.lifespan import Lifespan
 from .sansio.exchange import BodyBuffer, Exchange, ScopeHead
-from .sansio.governance import ALLOW, Allow, Block
+from .sansio.governance import Block
+from .sansio.protocol import TRANSACTION_HEADER
 from .sansio.route import Templates
 
 Scope = MutableMapping[str, Any]
@@ -26,9 +27,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_SEEN = "moesif_middleware.applications"
-"""The scope's key for the application ids whose middleware this request has passed: twice by mistake is once."""
-_TRANSACTION = b"x-moesif-transaction-id"
+_TRANSACTION = TRANSACTION_HEADER.lower().encode("ascii")
 
 
 class MoesifMiddleware:
@@ -55,12 +54,12 @@ class MoesifMiddleware:
         if not moesif.enabled:
             await self.app(scope, receive, send)
         elif scope["type"] == "http":
-            seen = scope.get(_SEEN, ())
+            seen = scope.get(SEEN, ())
             application_id = moesif.settings.application_id
             if application_id in seen:
                 await self.app(scope, receive, send)
                 return
-            scope[_SEEN] = (*seen, application_id)
+            scope[SEEN] = (*seen, application_id)
             if moesif.passes():
                 await self.app(scope, receive, send)
             else:
@@ -128,21 +127,14 @@ class _Call:
             await hooks.arun(hooks.before(moesif.hooks, exchange, Request(self._scope), moesif.failed))
         if moesif.reads_body:
             await self._read_ahead()
-        decision = moesif.decide(exchange)
+        decision = moesif.admit(exchange)
+        if decision.headers:
+            self._headers = _raw(decision.headers)
         if isinstance(decision, Block):
             await self._block(decision)
             return False
-        self._prepare(decision)
+        self.watches = (exchange.keep and not exchange.skipped) or bool(self._headers) or self._ahead is not None
         return True
-
-    def _prepare(self, decision: Allow) -> None:
-        exchange = self.exchange
-        wanted = exchange.keep and not exchange.skipped
-        if wanted:
-            self._moesif.correlate(exchange)
-        if decision is not ALLOW:
-            self._headers = _raw(decision.headers)
-        self.watches = wanted or bool(self._headers) or self._ahead is not None
 
     async def receive(self) -> Message:
         """Hand the next message to the application, and keep a bounded copy of its body."""
@@ -220,14 +212,10 @@ class _Call:
 
     async def _block(self, decision: Block) -> None:
         """Answer in the application's place."""
-        exchange = self.exchange
-        self._headers = _raw(decision.headers)
-        if exchange.keep and not exchange.skipped:
-            self._moesif.correlate(exchange)
         body = decision.body
         length = (b"content-length", b"%d" % len(body))
         await self.send({"type": "http.response.start", "status": decision.status, "headers": [length]})
-        await self.send({"type": "http.response.body", "body": b"" if exchange.head.verb == "HEAD" else body})
+        await self.send({"type": "http.response.body", "body": b"" if self.exchange.head.verb == "HEAD" else body})
 
     async def _read_ahead(self) -> None:
         """Read the body up to the capture limit, for a rule that reads it; the application gets every message of it."""

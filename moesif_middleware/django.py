@@ -26,21 +26,19 @@ from django.utils.functional import LazyObject, empty
 from .errors import ConfigurationError
 from .runtime import hooks
 from .runtime.client import Moesif
-from .runtime.current import current, note_exception
+from .runtime.current import SEEN, current, note_exception
 from .runtime.lifespan import Lifespan
 from .runtime.streams import AsyncChunks, Chunks, Input
 from .sansio.exchange import EnvironHead, Exchange, ScopeHead
-from .sansio.governance import ALLOW, Block
+from .sansio.governance import Block
+from .sansio.protocol import TRANSACTION_HEADER
 from .sansio.route import django_route
 from .settings import Settings
 
 _log = logging.getLogger(__name__)
 
 SETTING = "MOESIF_MIDDLEWARE"
-_SEEN = "moesif_middleware.applications"
-"""The key, in the environ or scope, of the application ids whose middleware this request has passed."""
 _OLD = "moesif_middleware.compat."
-_TRANSACTION = "X-Moesif-Transaction-Id"
 
 _handles: dict[type[MoesifMiddleware], Moesif] = {}
 _handles_lock = threading.Lock()
@@ -150,10 +148,10 @@ def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
         carrier = getattr(request, "scope", None)
         if carrier is None:
             carrier = request.META
-        seen = carrier.get(_SEEN, ())
+        seen = carrier.get(SEEN, ())
         if handle.settings.application_id in seen:
             return None
-        carrier[_SEEN] = (*seen, handle.settings.application_id)
+        carrier[SEEN] = (*seen, handle.settings.application_id)
         call = _Call(handle, request, is_async)
         call.exchange.outer = current.get() if seen else None
     except Exception as error:
@@ -226,8 +224,7 @@ class _Call:
             # Not request.body, which refuses large ones, and after which nobody can read() or stream an upload.
             request._stream = stream = Input.read_ahead(stream, exchange, moesif, length)  # noqa: SLF001
         decision = moesif.admit(exchange)
-        if decision is not ALLOW:
-            self._headers = tuple(decision.headers)
+        self._headers = decision.headers
         if isinstance(decision, Block):
             self.block = decision
         elif exchange.keep and not exchange.skipped and stream is not None and exchange.request_body is None:
@@ -259,7 +256,7 @@ class _Call:
         for name, value in self._headers:
             response.headers[name] = value
         if exchange.transaction_header:
-            response.headers[_TRANSACTION] = exchange.transaction_header
+            response.headers[TRANSACTION_HEADER] = exchange.transaction_header
         exchange.status = response.status_code
         exchange.response_headers = [
             *response.headers.items(),

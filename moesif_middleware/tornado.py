@@ -20,9 +20,9 @@ from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import current
 from .sansio.exchange import Exchange, ScopeHead
-from .sansio.governance import ALLOW, Block
+from .sansio.governance import Block
+from .sansio.protocol import TRANSACTION_HEADER
 
-_TRANSACTION = "X-Moesif-Transaction-Id"
 _DEPTH = 16
 """Routers in one another that are followed."""
 
@@ -39,7 +39,7 @@ class MoesifMiddleware(httputil.HTTPServerConnectionDelegate):
         self, app: httputil.HTTPServerConnectionDelegate, moesif: Moesif | None = None, **settings: Any
     ) -> None:
         self.app = app
-        self.moesif = moesif if moesif is not None else Moesif.shared(**settings)
+        self.moesif = Moesif.given(moesif, settings)
 
     def start_request(self, server_conn: object, request_conn: Any) -> httputil.HTTPMessageDelegate:
         """Return what takes the next request of a connection."""
@@ -115,7 +115,7 @@ class _Connection(httputil.HTTPConnection):
         for name, value in self.headers:
             headers[name] = value
         if exchange.transaction_header:
-            headers[_TRANSACTION] = exchange.transaction_header
+            headers[TRANSACTION_HEADER] = exchange.transaction_header
         exchange.status, exchange.response_headers = start_line.code, list(headers.get_all())
         # Tornado answers an exception while it handles it.
         error = sys.exc_info()[1]
@@ -231,8 +231,7 @@ class _Incoming(httputil.HTTPMessageDelegate):
         exchange, held, self._held = self._connection.exchange, self._held, None
         if exchange is not None:
             decision = self._moesif.admit(exchange)
-            if decision is not ALLOW:
-                self._connection.headers = tuple(decision.headers)
+            self._connection.headers = decision.headers
             if isinstance(decision, Block):
                 self._block(decision, exchange)
                 return

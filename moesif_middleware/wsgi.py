@@ -16,20 +16,17 @@ from werkzeug.wrappers import Request
 
 from .runtime import hooks
 from .runtime.client import Moesif
-from .runtime.current import current
+from .runtime.current import SEEN, current
 from .runtime.streams import Chunks, Input, SizedChunks
 from .sansio.exchange import BodyBuffer, EnvironHead, Exchange
-from .sansio.governance import ALLOW, Block
+from .sansio.governance import Block
+from .sansio.protocol import TRANSACTION_HEADER
 from .sansio.route import environ_route
 
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 StartResponse = Callable[..., Callable[[bytes], object]]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-_SEEN = "moesif_middleware.applications"
-"""The environ's key for the application ids whose middleware this request has passed: twice by mistake is once."""
-_TRANSACTION = "X-Moesif-Transaction-Id"
 
 
 class MoesifMiddleware:
@@ -46,10 +43,10 @@ class MoesifMiddleware:
         """Serve one request."""
         moesif = self.moesif
         # The second is where a bridge from ASGI puts the scope that another middleware may have marked.
-        seen = environ.get(_SEEN) or (environ.get("asgi.scope") or {}).get(_SEEN, ())
+        seen = environ.get(SEEN) or (environ.get("asgi.scope") or {}).get(SEEN, ())
         if not moesif.enabled or moesif.settings.application_id in seen:
             return self.app(environ, start_response)
-        environ[_SEEN] = (*seen, moesif.settings.application_id)
+        environ[SEEN] = (*seen, moesif.settings.application_id)
         if moesif.passes():
             return self.app(environ, start_response)
         try:
@@ -113,14 +110,11 @@ class _Call:
         if moesif.reads_body and _may_have_body(environ):
             length = environ.get("CONTENT_LENGTH") or ""
             environ["wsgi.input"] = Input.read_ahead(environ["wsgi.input"], exchange, moesif, length)
-        decision = moesif.decide(exchange)
-        wanted = exchange.keep and not exchange.skipped
-        if wanted:
-            moesif.correlate(exchange)
-        if decision is not ALLOW:
-            self._headers = tuple(decision.headers)
+        decision = moesif.admit(exchange)
+        self._headers = decision.headers
         if isinstance(decision, Block):
             return decision
+        wanted = exchange.keep and not exchange.skipped
         self.watches = wanted or bool(self._headers)
         if wanted and exchange.request_body is None and _may_have_body(environ):
             environ["wsgi.input"] = Input(environ["wsgi.input"], exchange, moesif)
@@ -174,7 +168,7 @@ class _Call:
         """Return the headers with those of rules in the place of any of the same name, and the transaction id."""
         ours = self._headers
         if self.exchange.transaction_header:
-            ours = (*ours, (_TRANSACTION, self.exchange.transaction_header))
+            ours = (*ours, (TRANSACTION_HEADER, self.exchange.transaction_header))
         names = {name.lower() for name, _ in ours}
         return [*(pair for pair in headers if pair[0].lower() not in names), *ours]
 

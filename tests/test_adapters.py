@@ -233,21 +233,34 @@ def test_what_a_hook_returns_may_raise_when_it_is_looked_at(adapter: Adapter, na
         assert recorder.moesif.stats()["errors"] == {name: 1}
 
 
-@pytest.mark.parametrize(("name", "step"), [("request", "request_buffer"), ("finish", "view")])
+STEPS = {
+    "begin": "begin", "governance": "subject", "correlate": "new_transaction_id", "request": "request_buffer",
+    "response": "response_buffer", "finish": "view", "submit": "_wanted",
+}  # fmt: skip
+"""The name under which a failure is counted, and what is made to fail."""
+
+
+@pytest.mark.parametrize("name", STEPS)
 def test_a_step_of_ours_that_fails_is_counted_and_the_client_is_answered(
-    monkeypatch: pytest.MonkeyPatch, adapter: Adapter, name: str, step: str
+    monkeypatch: pytest.MonkeyPatch, adapter: Adapter, name: str
 ) -> None:
-    """As if there were no middleware, and the request is one event all the same."""
+    """As if there were no middleware, and the request is in the ledger all the same."""
 
     def failing(*arguments: Any) -> Any:
         raise ZeroDivisionError
 
     body = b'{"a": 1}'
     with watched(adapter, hooks=Hooks(skip=lambda request, response: False)) as (door, _, recorder):
-        monkeypatch.setattr(recorder.moesif, step, failing)
-        assert door.ask("POST", "/echo", body).body == body
-        assert len(recorder.events) == 1
-        assert recorder.moesif.stats()["errors"].keys() == {name}
+        recorder.use(rules=BLOCKS_A_BODY.replace(b"request.body.kind", b"request.verb"))
+        with monkeypatch.context() as patch:
+            patch.setattr(recorder.moesif, STEPS[name], failing)
+            assert door.ask("POST", "/echo", body).body == body
+            until(lambda: recorder.moesif.stats()["captured"])
+        lost = name in {"begin", "submit"}
+        assert len(recorder.events) == (0 if lost else 1)
+        stats = recorder.moesif.stats()
+        assert stats["errors"].keys() == {name}
+        assert stats["dropped"] == ({"internal_error": 1} if lost else {})
 
 
 def test_skipped_is_counted_and_not_sent(adapter: Adapter) -> None:

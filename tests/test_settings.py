@@ -6,12 +6,15 @@ import logging
 import subprocess
 import sys
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-from moesif_middleware import ConfigurationError, Hooks, Masking, MemorySink, Moesif, Settings
+from moesif_middleware import ConfigurationError, Hooks, Masking, MemorySink, Moesif, Settings, aiohttp
 from moesif_middleware.asgi import MoesifMiddleware
+from moesif_middleware.tornado import MoesifMiddleware as TornadoMiddleware
 from moesif_middleware.wsgi import MoesifMiddleware as WSGIMiddleware
 
 ID = {"application_id": "an-application-id"}
@@ -71,6 +74,11 @@ def test_a_password_in_the_base_uri_is_not_repeated() -> None:
     assert "pw-canary" not in str(caught.value)
 
 
+def by_init_app(_: Any, moesif: Any, **options: Any) -> SimpleNamespace:
+    """Stand in for a class where there is a function."""
+    return SimpleNamespace(moesif=aiohttp.init_app(web.Application(), moesif, **options))
+
+
 @pytest.mark.parametrize(
     ("moesif", "options", "problem"),
     [
@@ -83,7 +91,7 @@ def test_a_password_in_the_base_uri_is_not_repeated() -> None:
         (None, {**ID, "capture_statuses": "many"}, "capture_statuses: 'many' must be a status such as 404, or 4xx"),
     ],
 )
-@pytest.mark.parametrize("middleware", [MoesifMiddleware, WSGIMiddleware])
+@pytest.mark.parametrize("middleware", [MoesifMiddleware, WSGIMiddleware, TornadoMiddleware, by_init_app])
 def test_whatever_stands_in_the_handle_s_place_is_one_clear_error(
     middleware: Any, moesif: Any, options: dict[str, Any], problem: str
 ) -> None:

@@ -291,7 +291,7 @@ class Moesif:
             return
         try:
             outer = exchange.outer
-            given = exchange.head.header("x-moesif-transaction-id") if outer is None else outer.transaction_header
+            given = exchange.head.header(wire.TRANSACTION_HEADER) if outer is None else outer.transaction_header
             # It goes back out in a header of the response, so nothing but a plain word is taken over.
             sane = given and len(given) <= 128 and given.isascii() and given.replace("-", "").replace("_", "").isalnum()
             exchange.transaction_header = given if sane else self.new_transaction_id()

@@ -11,6 +11,8 @@ from .hooks import as_id
 
 current: ContextVar[Exchange | None] = ContextVar("moesif_exchange", default=None)
 """The exchange that runs now; with two middlewares of two applications, the inner one, which knows the outer."""
+SEEN = "moesif_middleware.applications"
+"""The key, in a scope or environ, of the application ids whose middleware the request has passed: twice is once."""
 
 
 def identify(user_id: object = None, company_id: object = None, session_token: object = None) -> bool:

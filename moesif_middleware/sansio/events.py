@@ -16,14 +16,14 @@ from typing import Any
 import orjson
 
 from ..models import Event, EventRequest, EventResponse, wire_time
-from . import bodies, fitting, graphql, jsontext
+from . import bodies, fitting, graphql, jsontext, protocol
 from .bodies import MAX_BODY, Body
 from .exchange import BodyBuffer, Exchange, RequestHead
 
 MAX_EVENT = 1_000_000
 """Bytes of an encoded event at most."""
 MAX_QUERY_PARAMETERS = 500
-TRANSACTION_HEADER = "x-moesif-transaction-id"
+TRANSACTION_HEADER = protocol.TRANSACTION_HEADER.lower()
 
 # For the names of two bodies and the commas between them.
 _MARGIN = 100
