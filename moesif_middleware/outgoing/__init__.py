@@ -23,7 +23,7 @@ from ..errors import ConfigurationError
 from ..runtime import hooks as hooks_module
 from ..runtime.client import Moesif
 from ..runtime.current import current
-from ..sansio.exchange import BodyBuffer, Exchange, UrlHead
+from ..sansio.exchange import Exchange, UrlHead
 
 LIBRARIES = ("httpx", "requests", "urllib3", "aiohttp")
 _OWN_HEADER = "x-moesif-application-id"
@@ -149,23 +149,24 @@ class Outgoing:
 
     def request_body(self, chunk: Any) -> None:
         """Keep a bounded copy of what is sent."""
-        self._keep("request_body", chunk)
+        data = self._copied(chunk)
+        if data is not None:
+            for look, exchange in self._found:
+                look.moesif.saw(exchange, data)
 
     def response_body(self, chunk: Any) -> None:
         """Keep a bounded copy of what came."""
-        self._keep("response_body", chunk)
+        data = self._copied(chunk)
+        if data is not None:
+            for _, exchange in self._found:
+                if exchange.response_body is not None:
+                    exchange.response_body.feed(data)
 
-    def _keep(self, side: str, chunk: Any) -> None:
+    def _copied(self, chunk: Any) -> Any:
+        """Return what there is to keep of a chunk, None for what is no bytes, or comes after the end."""
         if isinstance(chunk, str):
             chunk = chunk.encode("utf-8", "surrogateescape")
-        if not isinstance(chunk, bytes | bytearray | memoryview) or self._done:
-            return
-        for look, exchange in self._found:
-            kept: BodyBuffer | None = getattr(exchange, side)
-            if kept is None and side == "request_body":
-                kept = look.moesif.request_buffer(exchange)
-            if kept is not None:
-                kept.feed(chunk)
+        return chunk if isinstance(chunk, bytes | bytearray | memoryview) and not self._done else None
 
     def answered(self, response: Any, status: int, headers: Iterable[tuple[Any, Any]], *, decoded: bool) -> None:
         """Note the response. ``decoded``: its body comes without the content coding that its headers name."""
@@ -224,23 +225,25 @@ def _as_the_incoming(moesif: Moesif, exchange: Exchange) -> None:
         exchange.metadata = {**link, **(exchange.metadata or {})}
 
 
-def begin(library: str, request: Any, verb: str, url: str, headers: Any) -> Outgoing | None:
+def begin(library: str, request: Any, verb: str, target: Callable[[], tuple[str, Any]]) -> Outgoing | None:
     """Return the call to look at, None when nobody looks, or when it is ours. Never raises.
 
-    ``headers`` is a mapping or pairs, of text or bytes.
+    ``target`` gives the URL and the headers, a mapping or pairs of text or bytes. It is asked only when somebody looks,
+    and may raise at what is for the library to refuse.
     """
     active = _active
     if not active or _inside.get():
         return None
     try:
+        url, headers = target()
         pairs = _pairs(headers)
         if any(_lower(name) == _OWN_HEADER for name, _ in pairs):
             return None
         parts = urlsplit(url)
-        target = (parts.hostname, parts.port)
+        server = (parts.hostname, parts.port)
         found: list[tuple[Capture, Exchange]] = []
         for look in active:
-            if library not in look.libraries or not look.moesif.enabled or target == look.collector:
+            if library not in look.libraries or not look.moesif.enabled or server == look.collector:
                 continue
             if any(look.moesif is other.moesif for other, _ in found):
                 continue

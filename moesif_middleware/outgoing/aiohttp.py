@@ -6,17 +6,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
 from aiohttp import ClientSession
 
 from ..runtime.content import Content
+from ..sansio import jsontext
 from . import Outgoing, begin, replace
 
 
 def _request(original: Callable[..., Any]) -> Callable[..., Any]:
     async def request(session: ClientSession, method: str, str_or_url: Any, **named: Any) -> Any:
-        headers = {**session.headers, **(named.get("headers") or {})}
-        call = begin("aiohttp", None, method, _whole(session, str_or_url, named.get("params")), headers)
+        call = begin("aiohttp", None, method, lambda: _target(session, str_or_url, named))
         if call is None:
             return await original(session, method, str_or_url, **named)
         call.request_body(_body(named))
@@ -31,6 +30,11 @@ def _request(original: Callable[..., Any]) -> Callable[..., Any]:
         return response
 
     return request
+
+
+def _target(session: ClientSession, url: Any, named: Mapping[str, Any]) -> tuple[str, dict[Any, Any]]:
+    headers = {**session.headers, **dict(named.get("headers") or ())}
+    return _whole(session, url, named.get("params")), headers
 
 
 def _whole(session: Any, url: Any, params: Any) -> str:
@@ -50,7 +54,7 @@ def _body(named: Mapping[str, Any]) -> bytes | str | None:
     """Return the body where it is known beforehand: JSON, text, bytes or the fields of a form."""
     data = named.get("data")
     if named.get("json") is not None:
-        return orjson.dumps(named["json"], default=str)
+        return jsontext.dump(named["json"])
     if isinstance(data, Mapping) and all(isinstance(value, str | int | float) for value in data.values()):
         return urlencode(data)
     return data if isinstance(data, bytes | str) else None

@@ -82,7 +82,7 @@ class _ReceivedAsync(httpx.AsyncByteStream):
 
 
 def _begin(request: httpx.Request) -> Outgoing | None:
-    call = begin("httpx", request, request.method, str(request.url), request.headers.raw)
+    call = begin("httpx", request, request.method, lambda: (str(request.url), request.headers.raw))
     if call is not None:
         request.stream = _Sent(request.stream, call)
     return call

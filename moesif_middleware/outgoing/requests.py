@@ -17,7 +17,7 @@ _CALL = "_moesif_call"
 
 def _adapter(original: Callable[..., Any]) -> Callable[..., Any]:
     def send(adapter: HTTPAdapter, request: Any, stream: bool = False, *arguments: Any, **named: Any) -> Any:
-        call = begin("requests", request, request.method or "GET", request.url or "", request.headers)
+        call = begin("requests", request, request.method or "GET", lambda: (request.url or "", request.headers))
         if call is None:
             return original(adapter, request, stream, *arguments, **named)
         call.request_body(request.body)

@@ -90,9 +90,7 @@ def _urlopen(original: Callable[..., Any]) -> Callable[..., Any]:
     def urlopen(
         pool: Any, method: str, url: str, body: Any = None, headers: Any = None, *more: Any, **named: Any
     ) -> Any:
-        whole = url if "://" in url else f"{pool.scheme}://{_authority(pool)}{url}"
-        given = headers if headers is not None else pool.headers
-        call = begin("urllib3", None, method, whole, given)
+        call = begin("urllib3", None, method, lambda: _target(pool, url, headers))
         if call is None:
             return original(pool, method, url, body, headers, *more, **named)
         call.request_body(body)
@@ -111,6 +109,11 @@ def _urlopen(original: Callable[..., Any]) -> Callable[..., Any]:
         return response
 
     return urlopen
+
+
+def _target(pool: Any, url: str, headers: Any) -> tuple[str, Any]:
+    whole = url if "://" in url else f"{pool.scheme}://{_authority(pool)}{url}"
+    return whole, headers if headers is not None else pool.headers
 
 
 def _authority(pool: Any) -> str:

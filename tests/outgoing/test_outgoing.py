@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -270,6 +271,30 @@ def pieces_by_urllib3(url: str) -> list[bytes]:
     with urllib3.PoolManager() as pool:
         answer = pool.request("GET", url, preload_content=False, retries=False)
         return [piece for piece in answer.stream(3) if not arrived.set()]
+
+
+def test_aiohttp_takes_json_and_headers_of_other_shapes(service: str, recorder: Recorder) -> None:
+    """Python's writer takes a number for a name, and integers of any size; the copy says the same."""
+    value = {1: [2**70], "note": "x"}
+
+    async def run() -> int:
+        pairs = [("X-Kind", "pairs")]
+        async with aiohttp.ClientSession() as session, session.post(service, json=value, headers=pairs) as answer:
+            return int(answer.headers["X-Size"])
+
+    with recorder.moesif.capture_outgoing(["aiohttp"]):
+        assert asyncio.run(run()) == len(json.dumps(value))
+    (event,) = recorder.events
+    assert event["request"]["body"] == {"1": [2**70], "note": "x"}
+    assert event["request"]["headers"]["x-kind"] == "pairs"
+
+
+async def test_what_aiohttp_refuses_is_for_it_to_refuse(recorder: Recorder) -> None:
+    """With its own exception, and not with one of ours."""
+    async with aiohttp.ClientSession("http://127.0.0.1:1") as session:
+        with recorder.moesif.capture_outgoing(["aiohttp"]), pytest.raises(aiohttp.InvalidURL):
+            await session.get("http://[")
+    assert recorder.moesif.stats()["captured"] == 0
 
 
 def pieces_by_aiohttp(url: str) -> list[bytes]:
