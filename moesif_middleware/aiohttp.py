@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -15,7 +14,7 @@ from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.content import Content
 from .runtime.current import current
-from .sansio.exchange import Exchange, ScopeHead
+from .sansio.exchange import Exchange, RequestHead, target_head
 from .sansio.governance import Block
 from .sansio.protocol import TRANSACTION_HEADER
 
@@ -86,15 +85,8 @@ async def _serve(handle: Moesif, request: web.Request, handler: Handler) -> web.
         current.reset(token)
 
 
-def _head(request: web.Request) -> ScopeHead:
-    raw_path, _, query = request.raw_path.partition("?")
-    if "://" in raw_path[:8]:
-        raw_path = "/" + raw_path.partition("://")[2].partition("/")[2]
-    scope = {
-        "method": request.method, "scheme": request.scheme, "path": unquote(raw_path), "raw_path": raw_path.encode(),
-        "query_string": query.encode(), "client": (request.remote, 0),
-    }  # fmt: skip
-    return ScopeHead(scope, list(request.raw_headers))
+def _head(request: web.Request) -> RequestHead:
+    return target_head(request.method, request.raw_path, request.scheme, request.remote, list(request.raw_headers))
 
 
 class _Call:

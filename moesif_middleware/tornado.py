@@ -11,7 +11,6 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable
 from http.client import responses
 from typing import Any
-from urllib.parse import unquote
 
 from tornado import httputil
 from tornado.web import HTTPError
@@ -19,7 +18,7 @@ from tornado.web import HTTPError
 from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import current
-from .sansio.exchange import Exchange, ScopeHead
+from .sansio.exchange import Exchange, target_head
 from .sansio.governance import Block
 from .sansio.protocol import TRANSACTION_HEADER
 
@@ -80,15 +79,11 @@ class _Connection(httputil.HTTPConnection):
 
     def begin(self, start_line: httputil.RequestStartLine, headers: httputil.HTTPHeaders) -> None:
         """Take note of the request."""
-        path, _, query = start_line.path.partition("?")
         context = self.inner.context
-        scope = {
-            "method": start_line.method, "scheme": context.protocol, "path": unquote(path), "raw_path": path.encode(),
-            "query_string": query.encode(), "client": (context.remote_ip, 0),
-        }  # fmt: skip
         pairs = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in headers.get_all()]
         self.request = httputil.HTTPServerRequest(connection=self.inner, start_line=start_line, headers=headers)
-        exchange = self.moesif.begin(ScopeHead(scope, pairs))
+        head = target_head(start_line.method, start_line.path, context.protocol, context.remote_ip, pairs)
+        exchange = self.moesif.begin(head)
         exchange.outer = self.inner.exchange if isinstance(self.inner, _Connection) else None
         self.exchange = exchange
 

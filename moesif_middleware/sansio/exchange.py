@@ -203,6 +203,24 @@ class ScopeHead(RequestHead):
         return authority(self._server_pair, self.scheme)
 
 
+def target_head(
+    verb: str, target: str, scheme: str, peer: str | None, raw_headers: list[tuple[bytes, bytes]]
+) -> ScopeHead:
+    """Return the head for a request target as it stood on the request line (RFC 9112, 3.2)."""
+    raw_path, _, query = target.partition("?")
+    raw_path = _without_origin(raw_path)
+    scope = {
+        "method": verb, "scheme": scheme, "path": unquote(raw_path), "raw_path": raw_path.encode(),
+        "query_string": query.encode(), "client": (peer, 0),
+    }  # fmt: skip
+    return ScopeHead(scope, raw_headers)
+
+
+def _without_origin(raw_path: str) -> str:
+    """Return the path of an absolute-form target, which a proxy is sent; any other as it is."""
+    return "/" + raw_path.partition("://")[2].partition("/")[2] if "://" in raw_path[:8] else raw_path
+
+
 class EnvironHead(RequestHead):
     """The head of a WSGI environ (PEP 3333). Reads named keys and ``HTTP_*`` only: some servers put more into it."""
 
@@ -237,8 +255,7 @@ class EnvironHead(RequestHead):
         raw = self._raw_uri
         if raw:
             raw = raw.partition("?")[0]
-            if "://" in raw[:8]:
-                raw = "/" + raw.partition("://")[2].partition("/")[2]
+            raw = _without_origin(raw)
             if unquote_to_bytes(raw) == path:
                 return str(raw)
         return quote(path, safe=_PATH_SAFE)

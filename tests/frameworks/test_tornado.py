@@ -97,6 +97,17 @@ async def test_routers_in_routers_errors_of_http_and_websockets() -> None:
     assert event["response"]["status"] == 404
 
 
+async def test_a_target_in_absolute_form_is_one_uri_and_its_path_meets_skip_paths() -> None:
+    """As a proxy is sent it."""
+    async with serving(skip_paths=["/health"]) as (where, recorder):
+        async with httpx.AsyncClient(proxy=f"http://{where}") as client:
+            for path in ("/inner/m%C3%BCll?a=1", "/health"):
+                assert (await client.get(f"http://shop.test{path}")).status_code == 404
+        (event,) = recorder.events
+        assert event["request"]["uri"] == "http://shop.test/inner/m%C3%BCll?a=1"
+        assert recorder.moesif.stats()["skipped"] == 1
+
+
 async def test_hooks_may_be_asynchronous_and_get_tornados_request() -> None:
     """Before the handler and after the response."""
 
