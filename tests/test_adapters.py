@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,8 +16,9 @@ import pytest
 
 from moesif_middleware import Hooks, Moesif
 from moesif_middleware.testing import Recorder, recording
+from tests.waiting import until
 
-from .frameworks.doors import PATIENCE, Answer, Door, Stage
+from .frameworks.doors import Answer, Door, Stage
 from .frameworks.shops import ADAPTERS, THING, Adapter
 
 BLOCK = b"""[{"_id": "b", "type": "regex", "block": true, "regex_config": [],
@@ -63,14 +63,6 @@ def watched(adapter: Adapter, *more: Moesif, **settings: Any) -> Iterator[tuple[
     stage = Stage()
     with recording(**settings) as recorder, adapter.serve(stage, [recorder.moesif, *more]) as door:
         yield door, stage, recorder
-
-
-def until(come: Callable[[], Any]) -> None:
-    """Wait for what a server does on its own once its client has gone."""
-    end = time.monotonic() + PATIENCE
-    while not come():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def same(seen: Answer, plain: Answer) -> None:

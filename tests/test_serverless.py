@@ -13,8 +13,9 @@ from moesif_middleware.sansio.protocol import Answer
 from moesif_middleware.wsgi import MoesifMiddleware
 from tests import test_wsgi as wsgi
 from tests.faults import FaultServer, Reply
+from tests.waiting import until
 
-from .frameworks.doors import PATIENCE, Stage
+from .frameworks.doors import Stage
 from .frameworks.shops import ADAPTERS
 
 # WebOb and Django leave a large body's temporary file to the garbage collector.
@@ -32,9 +33,7 @@ def test_the_event_is_delivered_with_the_request(name: str) -> None:
         for count in (1, 2):
             assert door.ask("GET", "/things/5").status == 200
             # Some servers let the client have the answer before the request is over.
-            end = time.monotonic() + PATIENCE
-            while len(sink.events) < count and time.monotonic() < end:
-                time.sleep(0.005)
+            until(lambda wanted=count: len(sink.events) >= wanted)
             assert len(sink.events) == count
     moesif.close(5)
 

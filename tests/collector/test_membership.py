@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -22,6 +22,7 @@ from moesif_middleware.collector.stores import Store, StoreUnavailable
 from moesif_middleware.collector.stores.opening import open_store
 from tests.processes import collector, running, settings
 from tests.reference import RULES
+from tests.waiting import until
 
 from .conftest import APP, Running, event, moment
 
@@ -171,15 +172,6 @@ async def test_a_failure_does_not_end_the_computing(
     assert "the members of cohorts were not computed" in caplog.text
 
 
-def until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait until a condition holds and return what it gave."""
-    end = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < end, "it did not come to hold"
-        time.sleep(0.05)
-    return found
-
-
 def test_a_change_is_in_the_config_at_once(running: Running) -> None:
     """With the interval of a minute; what was written by hand wins for the same rule, and goes with it."""
     running.collector.post("/v1/users", json={"user_id": "u", "metadata": {"plan": "free"}})
@@ -238,6 +230,6 @@ def test_a_quota_closes_the_loop_without_a_hand_in_between() -> None:
             "message": f"You exceeded your monthly quota of {QUOTA} for the Free plan. Please upgrade your plan.",
         }
         assert {ask("paying").status_code for _ in range(QUOTA + 5)} == {200}
-        until(lambda: client.events.count({"query": {"term": {"blocked_by": rule["_id"]}}})["count"])
+        until(lambda: client.events.count({"query": {"term": {"blocked_by": rule["_id"]}}})["count"], every=0.2)
         client.users.update({"user_id": "free", "metadata": {"quota_amount": 1_000_000}})
         until(lambda: ask("free").status_code == 200)

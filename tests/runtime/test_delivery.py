@@ -22,6 +22,7 @@ from moesif_middleware.runtime.transport import environment_proxy
 from moesif_middleware.runtime.worker import Worker
 from tests.exchanges import exchange, submit
 from tests.faults import FaultServer, Reply, Request, drip, endless, garbage, hang, reset
+from tests.waiting import until
 
 
 def test_an_event_arrives_with_the_application_id_and_gzip(server: FaultServer, make: Callable[..., Moesif]) -> None:
@@ -52,9 +53,7 @@ def test_events_that_wait_are_sent_after_the_interval(server: FaultServer, make:
     """Nobody has to flush."""
     moesif = make(flush_interval=0.05)
     submit(moesif)
-    end = time.monotonic() + 5
-    while not server.stored and time.monotonic() < end:
-        time.sleep(0.01)
+    until(lambda: server.stored)
     assert len(server.stored) == 1
 
 
@@ -434,10 +433,7 @@ def test_a_flush_that_comes_as_the_last_one_ends_is_not_forgotten(
     monkeypatch.setattr(Worker, "drained", property(drained))
     submit(moesif, 1)
     moesif.flush(10)
-    end = time.monotonic() + 20
-    while len(server.stored) < 2 and time.monotonic() < end:
-        time.sleep(0.01)
-    assert len(server.stored) == 2
+    until(lambda: len(server.stored) == 2)
 
 
 def test_what_is_put_as_the_handle_closes_is_counted(make: Callable[..., Moesif]) -> None:
@@ -521,9 +517,9 @@ def test_a_hook_that_ends_the_delivery_thread_costs_one_event(
     moesif = make(hooks=Hooks(mask_event=mask))
     submit(moesif, 1, path="/ends")
     submit(moesif, 3)
-    _wait_until(lambda: len(server.stored) == 3)
+    until(lambda: len(server.stored) == 3)
     submit(moesif, 2)
-    _wait_until(lambda: len(server.stored) == 5)
+    until(lambda: len(server.stored) == 5)
     counts = moesif.stats()
     assert (counts["delivered"], counts["queued"], sum(counts["dropped"].values())) == (5, 0, 1)
 
@@ -540,14 +536,7 @@ def test_a_drop_hook_that_ends_the_delivery_thread_ends_nothing(
     server.script = lambda request: next(refuse, Reply())
     moesif = make(hooks=Hooks(on_drop=ends))
     submit(moesif, 1)
-    _wait_until(lambda: moesif.stats()["dropped"] == {"rejected_400": 1})
+    until(lambda: moesif.stats()["dropped"] == {"rejected_400": 1})
     submit(moesif, 3)
-    _wait_until(lambda: len(server.stored) == 3)
+    until(lambda: len(server.stored) == 3)
     assert "the delivery thread was ended by SystemExit and begins anew" in caplog.messages
-
-
-def _wait_until(done: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not done() and time.monotonic() < end:
-        time.sleep(0.01)
-    assert done()

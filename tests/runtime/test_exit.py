@@ -18,6 +18,7 @@ import pytest
 
 from tests.faults import FaultServer, Reply, hang
 from tests.processes import RunningServer, settings
+from tests.waiting import until
 
 from .conftest import Launch
 
@@ -269,18 +270,12 @@ def test_a_server_ends_in_its_time_while_the_collector_hangs(server: FaultServer
     one = run(name, environ)
     for _ in range(5):
         assert one.get().status_code == 200
-    _wait_for(lambda: len(server.posts) > 0)
+    until(lambda: server.posts)
     assert one.end() < alone + SHUTDOWN + LOADED
     said = "\n".join(_own_lines(one.log))
     assert SUMMARY.match(said)
     assert "5 captured" in said
     assert "5 dropped (shutdown)" in said
-
-
-def _wait_for(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 20
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.02)
 
 
 def _own_lines(log: Path) -> list[str]:

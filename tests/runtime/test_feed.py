@@ -12,6 +12,7 @@ from moesif_middleware.runtime import feed as feed_module
 from moesif_middleware.runtime.feed import Feed
 from moesif_middleware.sansio.protocol import Answer
 from tests.faults import FaultServer, Reply, Request, garbage, hang
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -45,14 +46,6 @@ def rate(feed: Feed) -> float:
 
     subject = Subject(exchange().head, ip_address=lambda: None, body=None, status=None)
     return feed.snapshot.sampling.rate(subject, None, None)
-
-
-def until(condition: object, seconds: float = 5.0) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_both_are_fetched_and_asked_again_with_their_etag(server: FaultServer) -> None:

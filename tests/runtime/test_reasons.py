@@ -16,6 +16,7 @@ from moesif_middleware.runtime.transport import _advice
 from moesif_middleware.sansio.protocol import own_words, refusal
 from tests.faults import FaultServer, Reply
 from tests.runtime.test_delivery import submit
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -135,10 +136,8 @@ def test_stats_say_why_config_and_rules_are_old(server: FaultServer, make: Calla
     moesif = make()
     submit(moesif, 1)
     moesif.start()
-    end = time.monotonic() + 20
-    while not (found := moesif.stats()["collector"])["config_failure"] and time.monotonic() < end:
-        time.sleep(0.01)
+    found = until(lambda: moesif.stats()["collector"]["config_failure"])
     words = "HTTP 404: base_uri leads to a server that has no Collector API there; correct it"
-    assert found["config_failure"] == f"/v1/config: {words}"
+    assert found == f"/v1/config: {words}"
     assert moesif.flush(10)
     assert moesif.stats()["collector"]["reason"] == ""

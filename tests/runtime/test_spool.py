@@ -23,6 +23,7 @@ from moesif_middleware.runtime.spool import Spool
 from moesif_middleware.sansio.batches import Batch
 from tests.exchanges import submit
 from tests.faults import FaultServer, Reply, Request, hang
+from tests.waiting import until
 
 MEGABYTE = 1_048_576
 
@@ -59,14 +60,6 @@ def closed() -> Iterator[None]:
 def batch(*numbers: int, kind: str = "events", size: int = 10) -> Batch:
     """Return a batch of small items."""
     return Batch(kind, tuple(b'{"n":%d,"text":"%s"}' % (number, b"x" * size) for number in numbers))
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 5.0) -> None:
-    """Wait until the condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.01)
 
 
 # The file by itself
@@ -252,11 +245,11 @@ def test_while_the_collector_is_ill_events_wait_on_disk_and_not_in_memory(
     server.script = lambda request: Reply(503)
     moesif = make(spool_path=str(tmp_path / "spool"))
     submit(moesif, 5)
-    wait_for(lambda: moesif.stats()["spooled"] == 5)
+    until(lambda: moesif.stats()["spooled"] == 5)
     submit(moesif, 5)
-    wait_for(lambda: moesif.stats()["spooled"] == 10)
+    until(lambda: moesif.stats()["spooled"] == 10)
     # A batch is counted as spooled as soon as it is on disk, and leaves memory right after.
-    wait_for(lambda: moesif.stats()["collector"]["queued_bytes"] == 0)
+    until(lambda: moesif.stats()["collector"]["queued_bytes"] == 0)
     assert moesif.stats()["queued"] == 0
     server.script = lambda request: Reply()
     assert moesif.flush(5)
@@ -272,9 +265,9 @@ def test_while_a_request_hangs_it_and_what_comes_after_it_reach_the_disk(
     server.script = lambda request: Reply(raw=hang(6))
     moesif = make(spool_path=str(tmp_path / "spool"), read_timeout=5.0, request_timeout=5.0)
     submit(moesif, 3)
-    wait_for(lambda: server.posts)
+    until(lambda: server.posts)
     submit(moesif, 4)
-    wait_for(lambda: moesif.stats()["spooled"] == 7, 2.0)
+    until(lambda: moesif.stats()["spooled"] == 7, 2.0)
     assert len(server.posts) == 1
     with closing(sqlite3.connect(tmp_path / "spool")) as connection:
         assert connection.execute("SELECT sum(count) FROM batches").fetchone() == (7,)
@@ -297,10 +290,10 @@ def test_what_is_left_at_shutdown_is_delivered_by_the_next_process(
     server.script = lambda request: Reply()
     second = make(spool_path=str(tmp_path / "spool"))
     submit(second)
-    wait_for(lambda: len(server.stored) == 8)
-    wait_for(lambda: second.stats()["delivered"] == 8)
+    until(lambda: len(server.stored) == 8)
+    until(lambda: second.stats()["delivered"] == 8)
     assert second.stats()["captured"] == 8
-    wait_for(lambda: second.stats()["updates"]["delivered"] == 1)
+    until(lambda: second.stats()["updates"]["delivered"] == 1)
     assert server.accepted == 8
 
 
@@ -312,7 +305,7 @@ def test_what_another_process_delivers_leaves_the_books_of_the_one_that_captured
     handles = [make(spool_path=str(tmp_path / "spool")) for _ in range(2)]
     for handle in handles:
         submit(handle, 300)
-    wait_for(lambda: not any(handle.stats()["queued"] for handle in handles))
+    until(lambda: not any(handle.stats()["queued"] for handle in handles))
     server.script = lambda request: Reply()
     for handle in handles:
         assert handle.flush(10)
@@ -329,7 +322,7 @@ def test_a_poison_event_in_the_spool_is_found(server: FaultServer, make: Callabl
     submit(moesif, 10)
     submit(moesif, 1, path="/poison")
     submit(moesif, 10)
-    wait_for(lambda: moesif.stats()["spooled"] == 21)
+    until(lambda: moesif.stats()["spooled"] == 21)
 
     def refuse(request: Request) -> Reply:
         return Reply(400 if any("poison" in event["request"]["uri"] for event in request.json) else 201)
@@ -349,7 +342,7 @@ def test_a_batch_in_the_spool_is_tried_for_longer_than_one_in_memory(
     submit(moesif, 2)
     assert not moesif.flush(1.0)
     assert moesif.stats()["spooled"] == 2
-    wait_for(lambda: moesif.flush(0.1), 5)
+    until(lambda: moesif.flush(0.1))
     assert moesif.stats()["dropped"] == {"too_old": 2}
 
 
@@ -393,7 +386,7 @@ def test_four_processes_that_are_killed_lose_nothing_that_was_in_the_spool(
     server.script = lambda request: Reply()
     survivor = make(spool_path=path)
     submit(survivor)
-    wait_for(lambda: survivor.stats()["delivered"] == total + 1, 20)
+    until(lambda: survivor.stats()["delivered"] == total + 1)
     assert (len(server.stored), server.accepted) == (total + 1, total + 1)
     stored = {urlsplit(event["request"]["uri"]).path for event in server.stored.values()}
     assert said - stored == set()
