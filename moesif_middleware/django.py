@@ -141,7 +141,7 @@ class MoesifMiddleware:
 
 
 def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
-    """Return the call to watch, None when the handle is off or another middleware watches this request already."""
+    """Return the call to watch; None when the handle is off, nothing is kept, or another middleware watches already."""
     if not handle.enabled:
         return None
     try:
@@ -152,6 +152,8 @@ def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
         if handle.settings.application_id in seen:
             return None
         carrier[SEEN] = (*seen, handle.settings.application_id)
+        if handle.passes():
+            return None
         call = _Call(handle, request, is_async)
         call.exchange.outer = current.get() if seen else None
     except Exception as error:

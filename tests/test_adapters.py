@@ -316,6 +316,15 @@ def test_what_nobody_keeps_is_counted_once(adapter: Adapter) -> None:
         assert (recorder.moesif.stats()["captured"], recorder.moesif.stats()["sampled_out"]) == (1, 1)
 
 
+def test_what_nobody_keeps_needs_no_look(monkeypatch: pytest.MonkeyPatch, adapter: Adapter) -> None:
+    """At a rate of 0 without rules nothing of the request is read, in no framework."""
+    with watched(adapter) as (door, _, recorder):
+        recorder.use(config=b'{"sample_rate": 0}')
+        monkeypatch.delattr(Moesif, "begin")
+        assert door.ask("GET", "/things/5").body == json.dumps(THING).encode()
+        assert (recorder.moesif.stats()["sampled_out"], recorder.moesif.stats()["errors"]) == (1, {})
+
+
 def test_two_handles_of_two_applications_live_side_by_side(adapter: Adapter) -> None:
     """Each has its event, and what the request says of itself goes to both."""
     with recording(application_id="another") as other, watched(adapter, other.moesif) as (door, _, recorder):
