@@ -112,7 +112,7 @@ class _Call:
         self._headers = decision.headers
         if isinstance(decision, Block):
             return decision
-        if ahead or (exchange.keep and not exchange.skipped and request.can_read_body):
+        if ahead or (exchange.wanted and request.can_read_body):
             # There is no public way to look at what a handler reads; ``content`` is kept by its first reader.
             content: Any = Content(request._payload, self._saw, ahead=ahead)  # noqa: SLF001  # as above
             request._payload = content  # noqa: SLF001  # as above

@@ -133,7 +133,7 @@ class _Call:
         if isinstance(decision, Block):
             await self._block(decision)
             return False
-        self.watches = (exchange.keep and not exchange.skipped) or bool(self._headers) or self._ahead is not None
+        self.watches = exchange.wanted or bool(self._headers) or self._ahead is not None
         return True
 
     async def receive(self) -> Message:

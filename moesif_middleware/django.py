@@ -26,7 +26,7 @@ from django.utils.functional import LazyObject, empty
 from .errors import ConfigurationError
 from .runtime import hooks
 from .runtime.client import Moesif
-from .runtime.current import SEEN, current, note_exception
+from .runtime.current import SEEN, current, note_exception, running
 from .runtime.lifespan import Lifespan
 from .runtime.streams import AsyncChunks, Chunks, Input
 from .sansio.exchange import EnvironHead, Exchange, ScopeHead
@@ -165,14 +165,12 @@ def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
 
 def _seen_inside(handle: Moesif, request: Any, response: Any) -> Any:
     """Tell the middlewares outside, which watch this request, what only Django knows of it."""
-    exchange = current.get()
-    while exchange is not None:
+    for exchange in running():
         _identify(handle, exchange, request)
         try:
             exchange.route = exchange.route or _route(request)
         except Exception as error:  # a match may be a class of the application's own
             handle.failed("route", error)
-        exchange = exchange.outer
     return response
 
 
@@ -229,7 +227,7 @@ class _Call:
         self._headers = decision.headers
         if isinstance(decision, Block):
             self.block = decision
-        elif exchange.keep and not exchange.skipped and stream is not None and exchange.request_body is None:
+        elif exchange.wanted and stream is not None and exchange.request_body is None:
             request._stream = Input(stream, exchange, moesif)  # noqa: SLF001  # as above
 
     def blocked(self, block: Block) -> Any:
@@ -269,7 +267,7 @@ class _Call:
             if kept is not None and getattr(response, "is_rendered", True):
                 kept.feed(response.content)
             return False
-        if isinstance(response, FileResponse) or not exchange.keep or exchange.skipped:
+        if isinstance(response, FileResponse) or not exchange.wanted:
             # A file goes out by the server's own means, such as sendfile; nobody reads it here.
             return False
         chunks = response.streaming_content
@@ -307,7 +305,7 @@ class _Call:
         moesif, exchange = self._moesif, self.exchange
         if moesif.hooks_after:
             yield from moesif.conclude(exchange, self._request, self._response)
-        if exchange.keep and not exchange.skipped:
+        if exchange.wanted:
             _identify(moesif, exchange, self._request)
         self._submit()
         if moesif.settings.flush_each_request:

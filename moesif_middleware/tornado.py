@@ -153,8 +153,7 @@ class _Connection(httputil.HTTPConnection):
         if exchange is None or self._done:
             return
         self._done = True
-        wanted = exchange.keep and not exchange.skipped
-        if wanted and (self.moesif.hooks_after or self.moesif.settings.flush_each_request):
+        if exchange.wanted and (self.moesif.hooks_after or self.moesif.settings.flush_each_request):
             task = asyncio.ensure_future(self._conclude(exchange))
             _tasks.add(task)
             task.add_done_callback(_tasks.discard)

@@ -114,9 +114,8 @@ class _Call:
         self._headers = decision.headers
         if isinstance(decision, Block):
             return decision
-        wanted = exchange.keep and not exchange.skipped
-        self.watches = wanted or bool(self._headers)
-        if wanted and exchange.request_body is None and _may_have_body(environ):
+        self.watches = exchange.wanted or bool(self._headers)
+        if exchange.wanted and exchange.request_body is None and _may_have_body(environ):
             environ["wsgi.input"] = Input(environ["wsgi.input"], exchange, moesif)
         if self.watches:
             self._watch_files()

@@ -12,7 +12,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,13 +19,13 @@ import orjson
 
 from ..errors import ConfigurationError, InvalidModel, SpoolError
 from ..models import Event
+from ..runtime.client import compiled_masking
 from ..runtime.ledger import Ledger
 from ..runtime.queue import VITAL, Entry
 from ..runtime.sinks import CollectorSink
 from ..runtime.spool import Spool
 from ..runtime.worker import Worker
 from ..sansio import events as wire
-from ..sansio.masking import Masker, compile_masking
 from ..sansio.protocol import Answer
 from ..settings import Settings
 
@@ -99,8 +98,7 @@ class Replay:
         self._worker = Worker(
             settings, self._sink, self._encode, lambda _: self._ledger, notice=_ignore, dropped=_ignore_drop
         )
-        masking = settings.masking
-        self._masker: Masker = compile_masking(**{item.name: getattr(masking, item.name) for item in fields(masking)})
+        self._masker = compiled_masking(settings.masking)
         self.spool: Spool | None = None
         if settings.spool_path:
             self.spool = Spool(

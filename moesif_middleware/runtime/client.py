@@ -97,7 +97,7 @@ class Moesif:
         self.errors: dict[str, int] = {}
         """Failures that were contained, by where they happened."""
         self._errors_said: set[str] = set()
-        self._masker = _compiled(settings.masking)
+        self._masker = compiled_masking(settings.masking)
         self._skips = compile_paths(settings.skip_paths)
         self.keeps_status = compile_statuses(settings.capture_statuses)
         self.keeps_media_type = compile_media_types(settings.capture_content_types)
@@ -281,7 +281,7 @@ class Moesif:
     def admit(self, exchange: Exchange) -> Allow | Block:
         """Return what the rules say, and give an exchange whose event is wanted its transaction id. Never raises."""
         decision = self.decide(exchange)
-        if exchange.keep and not exchange.skipped:
+        if exchange.wanted:
             self.correlate(exchange)
         return decision
 
@@ -311,9 +311,10 @@ class Moesif:
         return exchange.request_body
 
     def _keeps_request(self, exchange: Exchange) -> bool:
-        wanted = exchange.keep and exchange.bodies and not exchange.skipped
         types = self.keeps_media_type
-        return wanted and (types is None or types(exchange.head.header("content-type") or ""))
+        return (
+            exchange.wanted and exchange.bodies and (types is None or types(exchange.head.header("content-type") or ""))
+        )
 
     def saw(self, exchange: Exchange, data: bytes) -> None:
         """Keep a bounded copy of a piece of the request's body as it passes, when it is to be kept. Never raises."""
@@ -327,7 +328,7 @@ class Moesif:
     def response_buffer(self, exchange: Exchange) -> BodyBuffer | None:
         """Return a buffer for the response's body, when it is to be kept. Asked when the response starts."""
         statuses, types = self.keeps_status, self.keeps_media_type
-        if not (exchange.keep and exchange.bodies and not exchange.skipped):
+        if not (exchange.wanted and exchange.bodies):
             return None
         if statuses is not None and not statuses(exchange.status or 0):
             exchange.bodies = False
@@ -359,7 +360,7 @@ class Moesif:
         ``response`` is the framework's own, where the adapter has one.
         """
         exchange.ended = time.time()
-        if not exchange.keep or exchange.skipped:
+        if not exchange.wanted:
             return
         try:
             view = self.view(exchange)
@@ -736,7 +737,8 @@ def _show_debug_lines() -> None:
         logger.addHandler(logging.StreamHandler())
 
 
-def _compiled(masking: Masking) -> Masker:
+def compiled_masking(masking: Masking) -> Masker:
+    """Return what masks by these settings. Raises ConfigurationError, which names the setting."""
     try:
         return compile_masking(**{item.name: getattr(masking, item.name) for item in fields(masking)})
     except ConfigurationError as error:

@@ -15,29 +15,35 @@ SEEN = "moesif_middleware.applications"
 """The key, in a scope or environ, of the application ids whose middleware the request has passed: twice is once."""
 
 
+def running() -> list[Exchange]:
+    """Return the exchanges of the current request, the innermost first; none outside a request."""
+    found = []
+    exchange = current.get()
+    while exchange is not None:
+        found.append(exchange)
+        exchange = exchange.outer
+    return found
+
+
 def identify(user_id: object = None, company_id: object = None, session_token: object = None) -> bool:
     """Say whose the current request is. Returns False outside a request, and then does nothing.
 
     What is said here wins over hooks and defaults. Governance has decided by then; the event and its sampling use it.
     """
-    exchange = current.get()
-    found = exchange is not None
-    while exchange is not None:
+    found = running()
+    for exchange in found:
         exchange.user_id = as_id(user_id) or exchange.user_id
         exchange.company_id = as_id(company_id) or exchange.company_id
         exchange.session_token = as_id(session_token) or exchange.session_token
-        exchange = exchange.outer
-    return found
+    return bool(found)
 
 
 def add_metadata(metadata: Mapping[str, Any] | None = None, /, **more: Any) -> bool:
     """Add to the metadata of the current request's event. Returns False outside a request."""
-    exchange = current.get()
-    found = exchange is not None
-    while exchange is not None:
+    found = running()
+    for exchange in found:
         exchange.metadata = {**(exchange.metadata or {}), **(metadata or {}), **more}
-        exchange = exchange.outer
-    return found
+    return bool(found)
 
 
 def set_route(template: str | None) -> bool:
@@ -45,29 +51,23 @@ def set_route(template: str | None) -> bool:
 
     For frameworks that leave it nowhere where an adapter finds it. It wins over what an adapter finds.
     """
-    exchange = current.get()
-    found = exchange is not None
-    while exchange is not None:
+    found = running()
+    for exchange in found:
         exchange.route = template or exchange.route
-        exchange = exchange.outer
-    return found
+    return bool(found)
 
 
 def skip() -> bool:
     """Make no event of the current request. Returns False outside a request."""
-    exchange = current.get()
-    found = exchange is not None
-    while exchange is not None:
+    found = running()
+    for exchange in found:
         exchange.skipped = True
-        exchange = exchange.outer
-    return found
+    return bool(found)
 
 
 def note_exception(error: BaseException) -> bool:
     """Note the type of an exception that a framework answers itself. Returns False outside a request."""
-    exchange = current.get()
-    found = exchange is not None
-    while exchange is not None:
+    found = running()
+    for exchange in found:
         exchange.error = type(error).__name__
-        exchange = exchange.outer
-    return found
+    return bool(found)

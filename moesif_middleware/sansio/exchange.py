@@ -460,6 +460,11 @@ class Exchange:
         """False once it is known that no event will be built: nothing more is captured."""
         self.skipped = False
 
+    @property
+    def wanted(self) -> bool:
+        """Return whether there may be an event of it, as far as is known by now."""
+        return self.keep and not self.skipped
+
     def shed_bodies(self) -> None:
         """Give the bodies up to save memory, and leave a note in the metadata that says so."""
         if self.request_body is None and self.response_body is None:
