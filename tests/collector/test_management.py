@@ -219,6 +219,16 @@ def test_a_key_without_a_scope_is_told_which(scoped: Running, each: Operation, s
     assert (anonymous.status_code, anonymous.headers["WWW-Authenticate"]) == (401, "Bearer")
 
 
+def test_another_method_is_told_those_that_there_are(running: Running) -> None:
+    """405 with all of the path's own."""
+    for path, methods in (
+        ("/v1/~/cohorts", {"GET", "HEAD", "POST"}),
+        ("/v1/~/cohorts/x", {"GET", "HEAD", "POST", "DELETE"}),
+    ):
+        answer = running.management.request("PATCH", path)
+        assert (answer.status_code, set(answer.headers["Allow"].split(", "))) == (405, methods)
+
+
 def test_what_is_not_served_says_why(running: Running) -> None:
     """501 with a sentence."""
     for verb, path in (("POST", "/v1/~/apps"), ("DELETE", f"/v1/~/apps/{APP}")):
@@ -265,6 +275,24 @@ def test_what_cannot_be_is_refused_with_the_field_s_path(
     """400, and nothing is stored."""
     answer = shared.management.post(f"/v1/~/{path}", json=body)
     assert (answer.status_code, answer.json()["error"][: len(sentence)]) == (400, sentence)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "query", "other"),
+    [
+        ("cohorts", COHORT, {"cohort_type": "user"}, {"cohort_type": "company"}),
+        ("emails/templates", TEMPLATE, {"cohort_id": "c"}, {"cohort_id": "d"}),
+        ("keystore", {"type": "collector", "encrypted_key": "eA=="}, {"type": "collector"}, {"type": "client"}),
+        ("keystore", {"encrypted_key": "eA=="}, {"from": "-1d", "to": "+1d"}, {"from": "-2d", "to": "-1d"}),
+    ],
+)
+def test_a_list_holds_what_is_asked_for(
+    running: Running, path: str, body: dict[str, Any], query: dict[str, str], other: dict[str, str]
+) -> None:
+    """By the parameters that the file gives it."""
+    made = running.management.post(f"/v1/~/{path}", json=body).json()
+    assert running.management.get(f"/v1/~/{path}", params=query).json() == [made]
+    assert running.management.get(f"/v1/~/{path}", params=other).json() == []
 
 
 def test_null_takes_a_field_away_but_not_one_that_must_be(running: Running) -> None:

@@ -183,12 +183,18 @@ def test_a_change_is_in_the_config_at_once(running: Running) -> None:
     def entries() -> Any:
         return running.collector.get("/v1/config").json()["user_rules"].get("u")
 
-    assert until(entries) == [{"rules": made, "values": {"0": "free"}}]
+    # Well before the interval is over.
+    assert until(entries, 30) == [{"rules": made, "values": {"0": "free"}}]
     by_hand = [{"rules": made, "values": {"0": "mine"}}]
     running.management.patch("/v1/config", json={"user_rules": {"u": by_hand}})
     assert entries() == by_hand
     running.management.put("/v1/config", json={})
     assert entries() == [{"rules": made, "values": {"0": "free"}}]
+    body = {"criteria": {"query": {"term": {"metadata.plan.raw": "pro"}}}}
+    assert running.management.post(f"/v1/~/cohorts/{key}", json=body).status_code == 200
+    until(lambda: entries() is None, 30)
+    running.management.post(f"/v1/~/cohorts/{key}", json={"criteria": FREE})
+    assert until(entries, 30) == [{"rules": made, "values": {"0": "free"}}]
     running.management.delete(f"/v1/~/governance/rules/{made}")
     assert entries() is None
 

@@ -160,6 +160,7 @@ def test_json_that_is_nested_too_deeply_to_store_is_400(shared: Running) -> None
         ("DELETE", "/v1/users", {}, 405, "Method Not Allowed"),
         ("GET", "/v1/config", {"Accept": "text/html"}, 406, "application/json"),
         ("GET", "/v1/config", {"Accept": "application/json;q=0"}, 406, "application/json"),
+        ("GET", "/v1/~/cohorts", {"Accept": "text/html"}, 406, "application/json"),
         ("GET", "/v1/config", {"Accept": "text/html, application/*;q=0.5"}, 200, ""),
         ("POST", "/v1/events", {"Content-Encoding": "rot13"}, 400, "rot13"),
         ("POST", "/v1/events", {"Content-Encoding": "gzip, gzip, gzip"}, 400, "content codings"),

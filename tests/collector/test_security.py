@@ -108,6 +108,15 @@ def test_secrets_are_compared_in_constant_time(running: Running, monkeypatch: py
     compared.clear()
     running.management.get("/v1/~/cohorts", params={"app_id": OTHER_APP})
     assert compared[2:] == [(each.encode(), OTHER_APP.encode()) for each in (APP, OTHER_APP)]
+    for sent in (APP, "nobody"):
+        compared.clear()
+        running.anonymous.get("/_page/api/events", params={"app": sent})
+        assert compared == [(each.encode(), sent.encode()) for each in (APP, OTHER_APP)]
+    compared.clear()
+    signed = running.management.get("/v1/workspaces/access_token").json()["token"]
+    signature = signed.rpartition(".")[2].encode()
+    running.anonymous.get("/v1/workspaces/public/none", headers={"Authorization": f"Bearer {signed}"})
+    assert [sent == signature for _, sent in compared].count(True) == len((KEY, READ_KEY))
 
 
 def test_settings_do_not_show_secrets() -> None:

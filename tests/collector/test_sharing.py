@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import orjson
@@ -48,6 +49,8 @@ def test_the_token_of_a_public_workspace_opens_it_and_nothing_else(running: Runn
     assert found.status_code == 201
     (hit,) = found.json()["hits"]["hits"]
     assert (hit["_source"]["response"]["status"], "headers" in hit["_source"]["request"]) == (503, False)
+    found = running.anonymous.post(f"{search}&include_details=true", headers=headers, json={"size": 10})
+    assert "headers" in found.json()["hits"]["hits"][0]["_source"]["request"]
     for _ in range(500):
         last = get(f"/v1/workspaces/public/{public['_id']}")
     # A minute may have ended on the way. Its guests do not spend the rate of the key that made the token.
@@ -58,6 +61,22 @@ def test_the_token_of_a_public_workspace_opens_it_and_nothing_else(running: Runn
     # The last character has bits that decode to nothing: one in the middle is changed.
     headers["Authorization"] = f"Bearer {token[:20]}{'A' if token[20] != 'A' else 'B'}{token[21:]}"
     assert get(f"/v1/workspaces/public/{public['_id']}").status_code == 401
+
+
+def test_a_token_opens_the_workspaces_of_its_own_application(running: Running) -> None:
+    """Whatever ``app_id`` its holder asks for."""
+    mine, other = (
+        make(running, WORKSPACES, {**WORKSPACE, "policy": EVERYBODY}, app_id=app)["_id"] for app in (APP, OTHER_APP)
+    )
+    token = running.management.get("/v1/workspaces/access_token", params={"app_id": OTHER_APP}).json()["token"]
+    for asked in ({}, {"app_id": APP}):
+        found = [
+            running.anonymous.get(
+                f"/v1/workspaces/public/{key}", params=asked, headers={"Authorization": f"Bearer {token}"}
+            ).status_code
+            for key in (mine, other)
+        ]
+        assert found == [404, 200]
 
 
 @pytest.mark.parametrize(
@@ -161,6 +180,24 @@ def test_comments_are_kept_with_their_workspace(running: Running) -> None:
     assert running.management.get(path).json()["comments"]["summary"]["count"] == 1
     running.management.post(path, json={"comments": {"summary": {"count": 9}}, "name": "new"})
     assert running.management.get(path).json()["comments"]["summary"]["count"] == 1
+
+
+def test_changes_of_one_document_at_once_are_all_kept(running: Running) -> None:
+    """Each is made to what the one before left."""
+    path = f"{WORKSPACES}/{make(running, WORKSPACES, WORKSPACE)['_id']}/comments"
+    texts = {f"comment {number}" for number in range(32)}
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda text: make(running, path, {"message": text}), texts))
+    assert {each["message"] for each in made} == texts
+    assert {each["message"] for each in running.management.get(path).json()} == texts
+
+
+def test_nothing_that_is_posted_makes_a_workspace_public_for_a_time(running: Running) -> None:
+    """The query parameter ``expiration`` of its creation does."""
+    posted = {**WORKSPACE, "expiration": "2099-01-01T00:00:00.000Z"}
+    key = make(running, WORKSPACES, posted)["_id"]
+    assert running.management.post(f"{WORKSPACES}/{key}", json={"expiration": posted["expiration"]}).status_code == 200
+    assert running.management.get(f"/v1/workspaces/public/{key}").status_code == 404
 
 
 def tree(running: Running) -> tuple[dict[str, Any], list[str]]:
