@@ -332,3 +332,11 @@ def test_two_handles_of_two_applications_live_side_by_side(adapter: Adapter) -> 
         assert answer.body == b'"ann"'
         assert [event["user_id"] for event in (*recorder.events, *other.events)] == ["ann", "ann"]
         assert len([key for key, _ in answer.headers if key.lower() == OURS]) == 1
+        assert [event["response"]["body"] for event in (*recorder.events, *other.events)] == ["ann", "ann"]
+
+
+def test_each_request_is_delivered_at_its_end_when_that_is_asked_for(adapter: Adapter) -> None:
+    """Without waiting for a batch, where a process may be frozen between two requests."""
+    with watched(adapter, flush_each_request=True, flush_interval=60.0) as (door, _, recorder):
+        assert door.ask("GET", "/things/5").status == 200
+        until(lambda: recorder.moesif.stats()["delivered"] == 1)

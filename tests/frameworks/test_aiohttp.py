@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientError, WSMsgType, web
 from aiohttp.test_utils import TestClient, TestServer
 
+from moesif_middleware import MemorySink, Moesif
 from moesif_middleware.aiohttp import init_app
 from moesif_middleware.testing import Recorder, recording
 from tests.test_wsgi import RULES_THAT_READ_THE_BODY
@@ -144,3 +145,52 @@ async def test_files_websockets_sub_applications_and_raised_answers(tmp_path: Pa
     assert events["/inner/missing/{id}"]["response"]["status"] == 404
     assert "exception" not in events["/inner/missing/{id}"]["metadata"]
     assert events["/inner/packed"]["response"]["body"] == {"a": 1}
+
+
+async def test_the_handle_starts_with_the_application_and_delivers_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before aiohttp's runner ends, and without waiting for a batch."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="x")
+
+    sink, started = MemorySink(), list[bool]()
+    moesif = Moesif(application_id="x", sink=sink, flush_interval=60.0)
+    monkeypatch.setattr(moesif, "start", lambda: started.append(True))
+    app = web.Application()
+    app.router.add_get("/", answer)
+    init_app(app, moesif)
+    async with TestClient(TestServer(app)) as client:
+        assert started
+        assert (await client.get("/")).status == 200
+        assert sink.events == []
+    assert len(sink.events) == 1
+    moesif.close(5.0)
+
+
+async def test_what_a_handler_raises_after_its_answer_makes_no_second_event() -> None:
+    """Nor does what it raises while it serves a websocket."""
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write_eof(b"all")
+        raise ZeroDivisionError
+
+    async def socket(request: web.Request) -> web.StreamResponse:
+        response = web.WebSocketResponse()
+        await response.prepare(request)
+        await response.send_str("hello")
+        raise ZeroDivisionError
+
+    app = web.Application()
+    app.router.add_get("/late", late)
+    app.router.add_get("/socket", socket)
+    async with serving(app) as (client, recorder):
+        async with client.ws_connect("/socket") as connection:
+            assert await connection.receive_str() == "hello"
+            assert (await connection.receive()).type in {WSMsgType.CLOSE, WSMsgType.CLOSED}
+        # Whether the answer arrives before aiohttp breaks the connection is a race, with or without us.
+        with suppress(ClientError):
+            await client.get("/late")
+        assert [event["request"]["uri"].rpartition("/")[2] for event in recorder.events] == ["late"]
+        assert recorder.moesif.stats()["captured"] == 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -27,6 +27,8 @@ BODY = b'{"kind": "x", "text": "' + b"y" * 300_000 + b'"}'
 class Streamed(RequestHandler):
     """Counts what it is sent, chunk by chunk."""
 
+    received = gone = 0
+
     async def prepare(self) -> None:
         await asyncio.sleep(0.001)
         self.got = b""
@@ -34,6 +36,10 @@ class Streamed(RequestHandler):
     async def data_received(self, chunk: bytes) -> None:
         await asyncio.sleep(0)
         self.got += chunk
+        Streamed.received += len(chunk)
+
+    def on_connection_close(self) -> None:
+        Streamed.gone += 1
 
     def post(self) -> None:
         assert identify(user_id="ann")
@@ -128,3 +134,45 @@ async def test_hooks_may_be_asynchronous_and_get_tornados_request() -> None:
             await asyncio.sleep(0.005)
         (event,) = recorder.events
     assert (event["user_id"], event["metadata"]) == ("ann", {"path": "/nowhere", "status": 404})
+
+
+async def until(come: Callable[[], Any]) -> None:
+    """Wait for what happens on the server's side of this event loop."""
+    async with asyncio.timeout(20):
+        while not come():
+            await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def connected(where: str, request: bytes) -> AsyncIterator[asyncio.StreamWriter]:
+    """Send some bytes on a connection of their own, which ends with the context."""
+    host, _, port = where.partition(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    yield writer
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_upload_is_one_event() -> None:
+    """And the handler hears of it."""
+    Streamed.received = Streamed.gone = 0
+    async with serving() as (where, recorder):
+        async with connected(where, b"POST /streamed HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nten bytes."):
+            await until(lambda: Streamed.received >= 10)
+        await until(lambda: Streamed.gone and recorder.moesif.stats()["captured"])
+        assert len(recorder.events) == 1
+
+
+async def test_of_an_upload_no_more_than_the_limit_is_held_back_for_a_rule() -> None:
+    """The handler has the beginning before the end is sent."""
+    Streamed.received = 0
+    async with serving(body_bytes=1_000) as (where, recorder):
+        recorder.use(rules=RULES_THAT_READ_THE_BODY)
+        head = b"POST /streamed HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
+        async with connected(where, head + b"x" * 150_000) as writer:
+            await until(lambda: Streamed.received >= 1_000)
+            writer.write(b"x" * 50_000)
+            await until(lambda: recorder.moesif.stats()["captured"])
+        assert Streamed.received == 200_000
