@@ -17,7 +17,6 @@ from .secret_values import linear
 
 _NAME = rb"[A-Za-z0-9_$@%\[\].\-]"
 _TAG = rb"[A-Za-z0-9_.:\-]"
-_NOT_LOWER = rb"[A-Z0-9_$@%\[\].\-]"
 _GAP = rb"(?:\s|\\[nrt])*"
 _SIGN = rb"(?:=>|:=|=|:)"
 _MARK = MARKER.encode()

@@ -126,3 +126,25 @@ def test_the_middleware_around_django_learns_of_the_user_from_the_one_inside(coo
             assert client.get("/looks", buffered=True).text == "hello ann"
         check(recorder, "looks", cookies)
         assert recorder.events[0]["metadata"]["route"] == "/looks"
+
+
+def looks_first(get_response: Any) -> Any:
+    """Look at the user before what stands below, as a middleware of the application may."""
+
+    def serve(request: HttpRequest) -> HttpResponse:
+        assert request.user.is_authenticated
+        return get_response(request)  # type: ignore[no-any-return]  # Django's own
+
+    return serve
+
+
+def test_a_rule_about_a_user_whom_something_looked_up_before_the_middleware_is_applied_to_her(cookies: Any) -> None:
+    """The view does not run."""
+    rules = b'[{"_id": "r", "type": "user", "block": true, "response": {"status": 402}}]'
+    middleware = [*MIDDLEWARE, f"{__name__}.looks_first", OURS]
+    with recording() as recorder:
+        recorder.use(rules=rules, config=b'{"user_rules": {"ann": [{"rules": "r"}]}}')
+        with override_settings(ROOT_URLCONF=urls, MOESIF_MIDDLEWARE=recorder.moesif, MIDDLEWARE=middleware):
+            answer, _ = ask("away", cookies)
+        assert answer.status_code == 402
+        assert recorder.events[0]["blocked_by"] == "r"
