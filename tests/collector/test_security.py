@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hmac
+import itertools
 import re
 import signal
 import sqlite3
@@ -284,29 +285,32 @@ def test_no_text_of_a_search_becomes_a_statement(running: Running, text: str) ->
 # No path from a request touches the file system.
 
 
-opened: list[str] = []
-"""What was opened while a test watches; an audit hook cannot be taken away again."""
-watching = False
-
-
-def watch(kind: str, arguments: tuple[Any, ...]) -> None:
-    if watching and kind in ("open", "os.listdir", "os.scandir", "os.remove", "os.mkdir", "os.rename"):
-        opened.extend(str(each) for each in arguments)
-
-
-sys.addaudithook(watch)
-
-
-def test_no_path_of_a_request_is_opened(plenty: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_path_of_a_request_is_opened(tmp_path: Path) -> None:
     """A file's path in every blank of every call, and as the page's file: nothing of that name is looked for."""
-    monkeypatch.setattr(sys.modules[__name__], "watching", True)
-    for number, each in enumerate((*table.COLLECTOR, *table.MANAGEMENT)):
-        text = HOSTILE[number % 2 * 3]
-        query = {"app_id": APP, "from": "../passwd", "key_path": "../passwd", "cohort_id": "../passwd"}
-        answer = client_of(plenty, each).request(each.verb, filled(each, text), params=query, json={})
-        assert answer.status_code < 500 or answer.status_code == 501, name(each)
-    for path in ("/static/..%2f..%2fetc%2fpasswd", "/static/%2e%2e%2fpasswd", "/etc/passwd", "/_page/../etc/passwd"):
-        assert plenty.anonymous.get(path).status_code == 404
+    report = tmp_path / "opened"
+    command = (sys.executable, "-m", "tests.collector.watched", str(report), "collector", "--port", "0")
+    keys = [f"key-{number}" for number in range(50)]  # so many that no rate is met
+    options = [option for key in keys for option in ("--management-key", key)]
+    with (
+        process("--app-id", APP, *options, command=command) as (_, url, _),
+        httpx.Client(base_url=url) as client,
+    ):
+        turn = itertools.cycle(keys)
+        for number, each in enumerate((*table.COLLECTOR, *table.MANAGEMENT)):
+            text = HOSTILE[number % 2 * 3]
+            query = {"app_id": APP, "from": "../passwd", "key_path": "../passwd", "cohort_id": "../passwd"}
+            headers = {"Authorization": f"Bearer {next(turn)}"} if each.scopes else {"X-Moesif-Application-Id": APP}
+            answer = client.request(each.verb, filled(each, text), params=query, json={}, headers=headers)
+            assert answer.status_code < 500 or answer.status_code == 501, name(each)
+        for path in (
+            "/static/..%2f..%2fetc%2fpasswd",
+            "/static/%2e%2e%2fpasswd",
+            "/etc/passwd",
+            "/_page/../etc/passwd",
+        ):
+            assert client.get(f"/{path}").status_code == 404
+    opened = report.read_text().splitlines()
+    assert any("moesif_middleware" in path for path in opened)  # what the command itself opens is seen
     assert [path for path in opened if "passwd" in path] == []
 
 
