@@ -24,8 +24,8 @@ from .conftest import Launch
 
 SHUTDOWN = 0.7
 """What ``shutdown_timeout`` is here."""
-LOADED = 10.0
-"""What a busy machine may add to it; half a second is what is promised. A hang lasts HANG seconds."""
+LOADED = float(os.environ.get("EXIT_MARGIN", "10"))
+"""What a busy machine may add to it, in seconds. ``EXIT_MARGIN=0.5`` holds a quiet one to what is promised."""
 HANG = 30.0
 SUMMARY = re.compile(r"^WARNING:moesif_middleware\.runtime\.client:moesif-middleware ends: .*\n?$")
 
