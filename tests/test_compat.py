@@ -327,6 +327,64 @@ def test_migrate_rewrites_what_it_can_and_says_the_rest() -> None:
     assert b"app.add_middleware(MoesifMiddleware, moesif=Moesif(conf))" in migrate(asgi)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (
+            "try:\n    from moesifasgi import MoesifMiddleware\nexcept ImportError:\n    raise\n",
+            (
+                "try:\n    from moesif_middleware import Moesif\n    "
+                "from moesif_middleware.asgi import MoesifMiddleware\n"
+                "except ImportError:\n    raise\n"
+            ),
+        ),
+        (
+            "import os; from moesifwsgi import MoesifMiddleware\n",
+            "import os; from moesif_middleware import Moesif; from moesif_middleware.wsgi import MoesifMiddleware\n",
+        ),
+        (
+            "import json, moesifasgi\napp = moesifasgi.MoesifMiddleware(app, conf)\n",
+            (
+                "from moesif_middleware import Moesif\nimport json\nimport moesif_middleware.asgi as moesifasgi\n"
+                "app = moesifasgi.MoesifMiddleware(app, Moesif(conf))\n"
+            ),
+        ),
+        (
+            "import moesifasgi as m\nadd(m.MoesifMiddleware, settings = (conf))\n",
+            (
+                "from moesif_middleware import Moesif\nimport moesif_middleware.asgi as m\n"
+                "add(m.MoesifMiddleware, moesif = (Moesif(conf)))\n"
+            ),
+        ),
+        (
+            'import moesifasgi as m\nadd(m.MoesifMiddleware, settings={"APPLICATION_ID": "x", "LOG_BODY": True})\n',
+            (
+                "from moesif_middleware import Moesif\nimport moesif_middleware.asgi as m\n"
+                'add(m.MoesifMiddleware, moesif=Moesif({"APPLICATION_ID": "x", "CAPTURE_BODY": True}))\n'
+            ),
+        ),
+    ],
+)
+def test_migrate_keeps_the_shape_of_the_file(old: str, new: str) -> None:
+    """Blocks, several statements a line, imports of the module, parentheses, settings where they are used."""
+    assert migrate(old.encode()).decode() == new
+
+
+def test_migrate_names_what_it_leaves(tmp_path: Path) -> None:
+    """Keys outside a dictionary's display are not rewritten, and so are not to be forgotten."""
+    file = tmp_path / "app.py"
+    file.write_text('import moesifasgi\ns = dict(APPLICATION_ID="x", LOG_BODY=True)\ns["USE_CELERY"] = s["DEBUG"]\n')
+    command = [sys.executable, "-m", "moesif_middleware", "migrate", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == [
+        f"{file}: by hand, about line 3 of the new file: LOG_BODY is now capture_body",
+        (
+            f"{file}: by hand, about line 4 of the new file: USE_CELERY has no effect any more:"
+            " the delivery thread needs no Celery"
+        ),
+    ]
+
+
 def test_the_command_shows_a_diff_and_writes_nothing(tmp_path: Path) -> None:
     """Exit status 0 with a diff, 1 with nothing to do."""
     file = tmp_path / "app.py"

@@ -1,7 +1,8 @@
 """``moesif-middleware migrate PATH``: show, as a diff, the settings of the vendor's packages as settings of this one.
 
 Nothing is written. Imports, the name in MIDDLEWARE and the keys of settings dictionaries are rewritten; where a hook's
-arguments are others now, or a value cannot be carried over as it stands, a comment says so.
+arguments are others now, or a value cannot be carried over as it stands, a comment says so. Old keys elsewhere, as in
+``settings["LOG_BODY"] = True``, are named with their lines, to be changed by hand.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import difflib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from ..compat.keys import HOOKS, KEYS
+from ..compat.keys import HOOKS, KEYS, advice
 from ..errors import ConfigurationError
 
 _MODULES = {"moesifasgi": "moesif_middleware.asgi", "moesifwsgi": "moesif_middleware.wsgi"}
 _DJANGO_OLD = ("moesifdjango.middleware.moesif_middleware", "moesifdjango.middleware.MoesifMiddleware")
+_SIGNS = (b"moesifasgi", b"moesifwsgi", b"moesifdjango", b"MOESIF_MIDDLEWARE")
 _DJANGO_NEW = "moesif_middleware.django.MoesifMiddleware"
 
 Edit = tuple[int, int, bytes]
@@ -46,6 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         if migrated != source:
             sys.stdout.writelines(_diff(file, source, migrated))
             shown += 1
+            for line, said in leftovers(migrated):
+                print(f"{file}: by hand, about line {line} of the new file: {said}", file=sys.stderr)
     if not shown:
         print("nothing to migrate")
     return 0 if shown else 1
@@ -60,12 +65,28 @@ def _diff(file: Path, old: bytes, new: bytes) -> Iterator[str]:
 def migrate(source: bytes) -> bytes:
     """Return a module's source with the vendor's names as those of this package. Raises SyntaxError."""
     tree = ast.parse(source)
-    if not any(name in source for name in (b"moesifasgi", b"moesifwsgi", b"moesifdjango", b"MOESIF_MIDDLEWARE")):
+    if not any(name in source for name in _SIGNS):
         return source
     edits = list(_Edits(source).of(tree))
     for start, end, text in sorted(edits, reverse=True):
         source = source[:start] + text + source[end:]
     return source
+
+
+def leftovers(source: bytes) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a migrated module that still have an old key, each with what it is called now."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            found: list[Any] = [node.slice.value]
+        elif isinstance(node, ast.Call) and _name(node.func) in ("dict", "update"):
+            found = [keyword.arg for keyword in node.keywords]
+        elif isinstance(node, ast.Dict):
+            found = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        else:
+            continue
+        for name in found:
+            if name in KEYS and KEYS[name].new != name.lower():
+                yield node.lineno, advice(name) or ""
 
 
 class _Edits:
@@ -81,7 +102,9 @@ class _Edits:
         """Yield the edits, in no order."""
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in _MODULES:
-                yield from self._import(node)
+                yield from self._from(node)
+            elif isinstance(node, ast.Import) and any(name.name in _MODULES for name in node.names):
+                yield self._import(node)
             elif isinstance(node, ast.Constant) and node.value in _DJANGO_OLD:
                 yield (*self._span(node), f'"{_DJANGO_NEW}"'.encode())
             elif isinstance(node, ast.Dict):
@@ -91,16 +114,36 @@ class _Edits:
 
     def _span(self, node: ast.expr | ast.stmt) -> tuple[int, int]:
         last, column = node.end_lineno or node.lineno, node.end_col_offset or node.col_offset
-        return self._lines[node.lineno - 1] + node.col_offset, self._lines[last - 1] + column
+        return self._start(node), self._lines[last - 1] + column
+
+    def _start(self, node: ast.expr | ast.stmt | ast.keyword) -> int:
+        return self._lines[node.lineno - 1] + node.col_offset
 
     def _text(self, node: ast.expr) -> str:
         start, end = self._span(node)
         return self._source[start:end].decode()
 
-    def _import(self, node: ast.ImportFrom) -> Iterator[Edit]:
+    def _from(self, node: ast.ImportFrom) -> Iterator[Edit]:
         module = _MODULES[(node.module or "").partition(".")[0]]
-        names = ", ".join(f"{name.name} as {name.asname}" if name.asname else name.name for name in node.names)
-        yield (*self._span(node), f"from moesif_middleware import Moesif\nfrom {module} import {names}".encode())
+        yield self._imports(node, [f"from {module} import {', '.join(map(_as, node.names))}"])
+
+    def _import(self, node: ast.Import) -> Edit:
+        """Let the module keep the name that the file has for it."""
+        others = [_as(name) for name in node.names if name.name not in _MODULES]
+        lines = [f"import {', '.join(others)}"] if others else []
+        lines += [
+            f"import {_MODULES[name.name]} as {name.asname or name.name}"
+            for name in node.names
+            if name.name in _MODULES
+        ]
+        return self._imports(node, lines)
+
+    def _imports(self, node: ast.stmt, lines: list[str]) -> Edit:
+        """Put imports in the place of one, in its block."""
+        start, end = self._span(node)
+        before = self._source[self._source.rfind(b"\n", 0, start) + 1 : start]
+        between = "; " if before.strip() else "\n" + before.decode()
+        return start, end, between.join(["from moesif_middleware import Moesif", *lines]).encode()
 
     def _call(self, node: ast.Call) -> Iterator[Edit]:
         """Turn what holds the settings into a handle: ``settings=X`` and the second argument."""
@@ -109,12 +152,16 @@ class _Edits:
             return
         for keyword in node.keywords:
             if keyword.arg == "settings":
-                start, end = self._span(keyword.value)
-                yield start - len("settings="), end, f"moesif=Moesif({self._text(keyword.value)})".encode()
+                start = self._start(keyword)
+                yield start, start + len("settings"), b"moesif"
+                yield from self._handle(keyword.value)
         if _name(node.func) == "MoesifMiddleware" and len(node.args) == 2:
-            start, end = self._span(node.args[1])
-            yield start, start, b"Moesif("
-            yield end, end, b")"
+            yield from self._handle(node.args[1])
+
+    def _handle(self, settings: ast.expr) -> Iterator[Edit]:
+        start, end = self._span(settings)
+        yield start, start, b"Moesif("
+        yield end, end, b")"
 
     def _settings(self, node: ast.Dict) -> Iterator[Edit]:
         keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
@@ -163,6 +210,10 @@ class _Edits:
             return start, end, b""
         indent = self._source[line:start]
         return line, following + 1, b"" if note is None else indent + f"# {note}\n".encode()
+
+
+def _as(name: ast.alias) -> str:
+    return f"{name.name} as {name.asname}" if name.asname else name.name
 
 
 def _name(node: ast.AST) -> str | None:
