@@ -200,7 +200,12 @@ def near_misses(word: str, words: Iterable[str], cutoff: float) -> list[str]:
 
 
 def unknown_key(key: str, names: Iterable[str]) -> ConfigurationError:
-    """Return the error for a key that is none of ``names``, with the near miss when there is one."""
+    """Return the error for a key that is none of ``names``: what a vendor's one is called now, or the near miss."""
+    from .vendor_keys import advice  # late, since it is for mistakes only
+
+    vendor = advice(key)
+    if vendor is not None:
+        return ConfigurationError(key, f"is not a setting; {vendor}; see docs/migration.md")
     near = near_misses(key.lower().rpartition(".")[2], names, 0.6)
     hint = (
         f"did you mean {near[0].upper() if key.isupper() else near[0]}?" if near else "see moesif_middleware.Settings"

@@ -27,9 +27,9 @@ from moesif_middleware.cli.migrate import migrate
 from moesif_middleware.compat import capturing
 from moesif_middleware.compat.asgi import MoesifMiddleware as AsgiMiddleware
 from moesif_middleware.compat.django import MoesifMiddleware as DjangoMiddleware
-from moesif_middleware.compat.keys import KEYS, translate
 from moesif_middleware.compat.wsgi import MoesifMiddleware as WsgiMiddleware
 from moesif_middleware.testing import Recorder, recording
+from moesif_middleware.vendor_keys import KEYS, translate
 
 from .faults import FaultServer
 from .frameworks import test_django as django_app

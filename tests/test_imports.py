@@ -67,7 +67,8 @@ def foreign(path: Path) -> set[str]:
 ALLOWED = {
     "errors": set(),
     "models": {"errors"},
-    "settings": {"errors", "models"},
+    "vendor_keys": set(),
+    "settings": {"errors", "models", "vendor_keys"},
     "sansio": {"errors", "models"},
     "runtime": {"errors", "models", "settings", "sansio", "_version"},
     "api": {"errors", "models", "sansio", "_version"},
@@ -78,7 +79,7 @@ ALLOWED = {
     "flask": {"runtime", "sansio", "settings", "errors", "wsgi"},
     "django": {"runtime", "sansio", "settings", "errors"},
     "metrics": {"runtime", "errors"},
-    "compat": {"runtime", "outgoing", "asgi", "wsgi", "django"},
+    "compat": {"runtime", "outgoing", "asgi", "wsgi", "django", "vendor_keys"},
 }
 
 

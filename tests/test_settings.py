@@ -34,6 +34,11 @@ ID = {"application_id": "an-application-id"}
         ({**ID, "boddy_bytes": 1}, "boddy_bytes", "did you mean body_bytes?"),
         ({**ID, "BODDY_BYTES": 1}, "BODDY_BYTES", "did you mean BODY_BYTES?"),
         ({**ID, "entirely_unknown": 1}, "entirely_unknown", "is not a setting"),
+        (
+            {**ID, "BATCH_SIZE": 1},
+            "BATCH_SIZE",
+            "BATCH_SIZE is now batch_events; see docs/migration.md",
+        ),
         ({**ID, "body_bytes": "many"}, "body_bytes", "whole number of bytes from 0 to 460800"),
         ({**ID, "body_bytes": 500_000}, "body_bytes", "from 0 to 460800"),
         ({**ID, "body_bytes": 1.5}, "body_bytes", "whole number"),

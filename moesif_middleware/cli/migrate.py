@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..compat.keys import HOOKS, KEYS, advice
 from ..errors import ConfigurationError
+from ..vendor_keys import HOOKS, KEYS, advice
 
 _MODULES = {"moesifasgi": "moesif_middleware.asgi", "moesifwsgi": "moesif_middleware.wsgi"}
 _DJANGO_OLD = ("moesifdjango.middleware.moesif_middleware", "moesifdjango.middleware.MoesifMiddleware")

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..outgoing import Capture, OutgoingHooks
 from ..runtime.client import Moesif
-from .keys import advice, translate
+from ..vendor_keys import advice, translate
 
 Arguments = Callable[[Any, Any], tuple[Any, ...]]
 """From the new request and response to the arguments of an old hook; the response is None before there is one."""
