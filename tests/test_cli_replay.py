@@ -62,15 +62,18 @@ def test_a_spool_is_emptied(server: FaultServer, replay: Replay, tmp_path: Path)
     assert replay(path) == (0, f"{path}: 0 delivered, 0 left", "")
 
 
-def test_progress_is_shown_meanwhile(
-    server: FaultServer, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Unless it is to be quiet; on standard error, so that the last line can be kept."""
-    monkeypatch.setattr("moesif_middleware.cli.replay._SAY_SECONDS", 0.0)
+def test_progress_is_shown_meanwhile(server: FaultServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless it is to be quiet; on standard error, so that the last line can be kept. A file's length is not known."""
     path = spooled(server, tmp_path / "spool", 5)
     server.script = lambda request: Reply(delay=0.3)
-    assert main(["replay", str(path), "--url", server.url, "--app-id", "test-app"]) == 0
-    assert "0 of 5 settled" in capsys.readouterr().err
+    options = ["--url", server.url, "--app-id", "test-app"]
+    assert main(["replay", str(path), *options]) == 0
+    first, *_, last = capsys.readouterr().err.splitlines()
+    assert " 0 % 0 of 5 events, " in first
+    assert " 100 % 5 of 5 events, " in last
+    lines = written(tmp_path / "events.ndjson", event(1))
+    assert main(["replay", str(lines), *options]) == 0
+    assert capsys.readouterr().err.splitlines()[-1].startswith("1 events, ")
 
 
 def test_a_spool_keeps_what_cannot_be_delivered(server: FaultServer, replay: Replay, tmp_path: Path) -> None:

@@ -11,10 +11,14 @@ _LINE_SECONDS = 5.0
 
 
 class Progress:
-    """Shows on standard error how much of ``total`` is done, how fast, and for how long it will go on."""
+    """Shows on standard error how much of ``total`` is done, how fast, and for how long it will go on.
 
-    def __init__(self, total: int, noun: str, *, quiet: bool = False) -> None:
-        self._total = total
+    Without a total, how much is done and how fast.
+    """
+
+    def __init__(self, total: int | None, noun: str, *, quiet: bool = False) -> None:
+        self.total = total
+        """How much there is to do, None while nobody knows."""
         self._noun = noun
         self._terminal = sys.stderr.isatty()
         self._quiet = quiet
@@ -42,9 +46,11 @@ class Progress:
 
     def text(self, done: int, seconds: float) -> str:
         """Return the bar after so many seconds."""
-        total = max(self._total, done, 1)
-        filled = _WIDTH * done // total
         speed = (done - (self._first or 0)) / seconds if seconds > 0 else 0.0
+        if self.total is None:
+            return f"{done:,} {self._noun}, {speed:,.0f}/s"
+        total = max(self.total, done, 1)
+        filled = _WIDTH * done // total
         left = f", {_duration((total - done) / speed)} left" if speed and done < total else ""
         bar = "#" * filled + "." * (_WIDTH - filled)
         return f"[{bar}] {100 * done // total:3d} % {done:,} of {total:,} {self._noun}, {speed:,.0f}/s{left}"

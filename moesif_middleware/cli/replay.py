@@ -28,6 +28,7 @@ from ..runtime.worker import Worker
 from ..sansio import events as wire
 from ..sansio.protocol import Answer
 from ..settings import Settings
+from .progress import Progress
 
 _MONTH = 2_592_000.0
 """Seconds; the collector takes nothing that is older (reference, "Collector API v1")."""
@@ -35,8 +36,6 @@ _CHUNK, _CHUNK_BYTES = 1_000, 4_194_304
 """Lines and bytes that are sent before the next ones are read."""
 _SAID = 5
 """Lines that cannot be sent and are named, of all of them."""
-_SAY_SECONDS = 5.0
-"""Between two lines of progress where they cannot be written over each other."""
 
 
 class _Unsendable(Exception):  # told to the user, and never leaves the worker
@@ -93,7 +92,7 @@ class Replay:
     """One run: a worker as the middleware has it, and a ledger of what becomes of each event."""
 
     def __init__(self, settings: Settings, patience: float, *, quiet: bool) -> None:
-        self._patience, self._quiet = patience, quiet
+        self._patience, self._progress = patience, Progress(None, "events", quiet=quiet)
         self._ledger, self._sink = Ledger(), CollectorSink(settings)
         self._worker = Worker(
             settings, self._sink, self._encode, lambda _: self._ledger, notice=_ignore, dropped=_ignore_drop
@@ -105,14 +104,13 @@ class Replay:
                 settings.spool_path, settings.application_id, most_bytes=settings.spool_bytes, age=_MONTH, lease=1.0
             )
         self._next_line: int | None = None
-        self._left, self._read, self._invalid = 0, 0, 0
-        self._said_at = time.monotonic()
+        self._left, self._invalid = 0, 0
         self.problem = ""
         """Why it ended before everything was settled."""
 
     def send_spool(self) -> None:
         """Send what lies in the spool, and what other processes hold there as soon as their leases end."""
-        self._read, others = self._waiting()
+        self._progress.total, others = self._waiting()
         if others:
             print(f"{others} events of other application ids stay where they are", file=sys.stderr)
         self._worker.start()
@@ -128,12 +126,9 @@ class Replay:
         """Send lines from number ``first`` on, some at a time, each of them settled before the next are read."""
         for number, chunk in _chunks(lines, first):
             self._next_line = number
-            self._read += len(chunk)
             for place, line in enumerate(chunk, number):
                 if line.strip():
                     self._worker.put("events", (place, line), len(line), VITAL)
-                else:
-                    self._read -= 1
             self._worker.request_flush()
             if not self._wait(lambda: self._ledger.count("queued")):
                 return
@@ -150,7 +145,7 @@ class Replay:
             if health.paused or time.monotonic() - since > self._patience:
                 self.problem = health.reason or f"nothing was settled for {self._patience:.0f} s"
                 return False
-            self._show()
+            self._progress.show(done)
             self._worker.hurry()
             time.sleep(0.05)
         return True
@@ -175,15 +170,6 @@ class Replay:
             event.transaction_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{number}:{line.strip()!r}"))
         return wire.encode(event)
 
-    def _show(self) -> None:
-        """Say how far it is: over and over on one line of a terminal, now and then elsewhere."""
-        now, terminal = time.monotonic(), sys.stderr.isatty()
-        if self._quiet or now - self._said_at < (0.2 if terminal else _SAY_SECONDS):
-            return
-        self._said_at = now
-        text = f"{self._settled()} of {self._read} settled"
-        print(f"\r{text}" if terminal else text, end="" if terminal else "\n", file=sys.stderr, flush=True)
-
     def end(self, name: str) -> None:
         """Leave the rest where it is, and print what became of the others."""
         counts = self._ledger.snapshot()
@@ -194,7 +180,8 @@ class Replay:
         self._worker.close(0.2)
         dropped = [f"{count} dropped ({reason})" for reason, count in sorted(counts["dropped"].items())]
         parts = [f"{counts['delivered']} delivered", *dropped, f"{self._left} left"]
-        print(("\n" if sys.stderr.isatty() and not self._quiet else "") + f"{name}: {', '.join(parts)}")
+        self._progress.end(self._settled())
+        print(f"{name}: {', '.join(parts)}")
         if self.problem:
             print(f"broken off: {self.problem}", file=sys.stderr)
         if self._left and self._next_line is not None:
