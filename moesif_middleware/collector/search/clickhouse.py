@@ -215,9 +215,13 @@ class ClickHouseStatement:
         condition = test(LeafValue(at, self))
         return FALSE if condition == FALSE else f"arrayExists((p, d, k, n) -> {at} AND {condition}, {_LEAF})"
 
-    def mentions(self, text: str) -> str:
-        """Return the condition that the document, as JSON text, contains a text of ASCII in upper or lower case."""
-        return f"positionCaseInsensitive(doc, {literal(text)}) > 0"
+    def document(self) -> str:
+        """Return the SQL of the document as JSON text."""
+        return "doc"
+
+    def mentions(self, sql: str, text: str) -> str:
+        """Return the condition that a text contains another one, ASCII in upper or lower case."""
+        return f"positionCaseInsensitive({sql}, {literal(text)}) > 0"
 
     def exists(self, field: Field) -> str:
         """Return the condition that there is a value at a path of the document or below it."""

@@ -15,8 +15,8 @@ from .leaves import number_text
 from .nodes import NOTHING, Between, Bound, Equals, Matches, Node, Operand, Operator, Wild, all_of, any_of
 from .times import Span, parse_time
 
-# Printable ASCII that JSON does not escape, without k and s: RE2 takes the Kelvin sign for a k and the long s for an s.
-_PLAIN: Final = re.compile(r"[ !#-JL-RT-\[\]-jl-rt-~]+")
+# Printable ASCII that JSON does not escape.
+_PLAIN: Final = re.compile(r"[ !#-\[\]-~]+")
 
 MAX_PATTERN: Final = 1_000
 

@@ -101,7 +101,8 @@ class Wild:
 class Matches:
     """A text value contains a match of an RE2 pattern.
 
-    ``needle`` is text that the document of every such value holds, upper and lower case of ASCII being the same.
+    ``needle`` is text that every such value holds, and its document as JSON, in upper or lower case of ASCII; what else
+    RE2 takes for one of its letters is in ``statement.FOLDED``.
     """
 
     field: Field

@@ -125,17 +125,24 @@ class SQLiteStatement:
             return walk
         return f"({test(self._json_value(path))} OR (({self._arrays(field)}) AND {walk}))"
 
-    def mentions(self, text: str) -> str:
-        """Return the condition that the document, as JSON text, contains a text of ASCII in upper or lower case."""
+    def document(self) -> str:
+        """Return the SQL of the document as JSON text."""
+        self._reads_document = True
+        return "d.doc" if self._events else "e.doc"
+
+    def mentions(self, sql: str, text: str) -> str:
+        """Return the condition that a text contains another one, ASCII in upper or lower case."""
+        if not text.isascii():
+            return f"instr({sql}, {self.bind(text)}) > 0"
         pattern = re.sub(r"([%_!])", r"!\1", text)
-        return f"{self._document()} LIKE {self.bind(f'%{pattern}%')} ESCAPE '!'"
+        return f"{sql} LIKE {self.bind(f'%{pattern}%')} ESCAPE '!'"
 
     def exists(self, field: Field) -> str:
         """Return the condition that there is a value at a path of the document or below it."""
         path, walk = self._path(field), f"{self._leaves(field, below=True)} <> '[]'"
         if path is None:
             return walk
-        kind = f"json_type({self._document()}, {path})"
+        kind = f"json_type({self.document()}, {path})"
         return f"({kind} IN {_SCALARS} OR (({kind} = 'object' OR {self._arrays(field)}) AND {walk}))"
 
     def key(self, field: Field, missing: Scalar | None) -> Key:
@@ -189,7 +196,7 @@ class SQLiteStatement:
             name = self.column(column.name)
             return SortKey(name, f"{name} IS NULL" if column.nullable else None, self.bind)
         path = self._path(field)
-        sql = f"leaf_edge({self._document()}, {self.bind(_names(field))}, {int(descending)})"
+        sql = f"leaf_edge({self.document()}, {self.bind(_names(field))}, {int(descending)})"
         if path is not None:
             value = self._json_value(path)
             sql = f"CASE WHEN {value.type} IN {_SCALARS} THEN {value.word} WHEN {self._arrays(field)} THEN {sql} END"
@@ -221,12 +228,8 @@ class SQLiteStatement:
         self._joins.append(f"{kind} hot AS {alias} ON {alias}.path = {path} AND {alias}.seq = e.seq")
         return f"{alias}.value" if missing is None else f"coalesce({alias}.value, {self.bind(missing)})"
 
-    def _document(self) -> str:
-        self._reads_document = True
-        return "d.doc" if self._events else "e.doc"
-
     def _json_value(self, path: str) -> JSONValue:
-        value, kind = f"json_extract({self._document()}, {path})", f"json_type({self._document()}, {path})"
+        value, kind = f"json_extract({self.document()}, {path})", f"json_type({self.document()}, {path})"
         return JSONValue(value, _word_or_value(value, kind), kind, self)
 
     def _path(self, field: Field) -> str | None:
@@ -238,11 +241,11 @@ class SQLiteStatement:
     def _arrays(self, field: Field) -> str:
         """Return the condition that a member on the way is an array."""
         prefixes = (_path_literal(field.members[: end + 1]) for end in range(len(field.members)))
-        return " OR ".join(f"json_type({self._document()}, {prefix}) = 'array'" for prefix in prefixes)
+        return " OR ".join(f"json_type({self.document()}, {prefix}) = 'array'" for prefix in prefixes)
 
     def _leaves(self, field: Field, *, below: bool = False, distinct: bool = False) -> str:
         flags = f"{int(below or field.below)}, {int(distinct)}"
-        return f"leaves({self._document()}, {self.bind(_names(field))}, {flags})"
+        return f"leaves({self.document()}, {self.bind(_names(field))}, {flags})"
 
     def _unnested(self, field: Field, missing: Scalar | None, *, distinct: bool = False) -> str:
         """Join one row for each value at a path and return the alias of the joined rows."""
@@ -260,8 +263,8 @@ class SQLiteStatement:
         otherwise = walk if missing is None else f"CASE WHEN {walk} = '[]' THEN {none} ELSE {walk} END"
         array, path = otherwise, self._path(field)
         if path is not None:
-            scalar = f"json_type({self._document()}, {path}) IN {_SCALARS}"
-            quoted = f"'[' || ({self._document()} -> {path}) || ']'"
+            scalar = f"json_type({self.document()}, {path}) IN {_SCALARS}"
+            quoted = f"'[' || ({self.document()} -> {path}) || ']'"
             array = f"CASE WHEN {scalar} THEN {quoted} WHEN {self._arrays(field)} THEN {otherwise} ELSE {none} END"
         return array
 

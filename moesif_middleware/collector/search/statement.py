@@ -7,9 +7,9 @@ test that may be NULL is only made definite where it is negated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol, TypeGuard
 
 from .conditions import glob_text
 from .fields import Field, Type
@@ -30,6 +30,9 @@ from .nodes import (
 
 FALSE = "1 = 0"
 TRUE = "1 = 1"
+
+FOLDED: Final[Mapping[str, str]] = {"k": "\u212a", "s": "\u017f"}
+"""What RE2 takes for a letter of ASCII without case, beside its upper case: the Kelvin sign and the long s."""
 
 
 class Value(Protocol):
@@ -122,8 +125,12 @@ class Statement(Protocol):
         """Return the condition that any value at a path of the document passes the test."""
         ...
 
-    def mentions(self, text: str) -> str:
-        """Return the condition that the document, as JSON text, contains a text of ASCII in upper or lower case."""
+    def document(self) -> str:
+        """Return the SQL of the document as JSON text."""
+        ...
+
+    def mentions(self, sql: str, text: str) -> str:
+        """Return the condition that a text contains another one, ASCII in upper or lower case."""
         ...
 
     def exists(self, field: Field) -> str:
@@ -201,6 +208,10 @@ def condition(node: Node, statement: Statement) -> str:
             return TRUE if node.value else FALSE
         case And():
             return _joined(" AND ", (condition(part, statement) for part in node.parts))
+        case Or() if node.least == 1 and _same_needle(node.parts):
+            # One look through the document for all its fields.
+            found = _joined(" OR ", (_tested(part, statement) for part in node.parts))
+            return f"({_mentioned(node.parts[0], statement)} AND {found})"
         case Or() if node.least == 1:
             return _joined(" OR ", (condition(part, statement) for part in node.parts))
         case Or():
@@ -213,12 +224,27 @@ def condition(node: Node, statement: Statement) -> str:
             if column is None:
                 return statement.exists(node.field)
             return f"{statement.column(column.name)} IS NOT NULL" if column.nullable else TRUE
-        case Matches() if node.needle and node.field.column is None:
-            # Reading every document's values takes longest: only those that can have one are read.
-            found = _any_value(node.field, lambda value: value.matches(node.pattern), statement)
-            return f"({statement.mentions(node.needle)} AND {found})"
+        case Matches() if node.needle:
+            # A pattern takes long, and reading every document's values longest: only those that can match are tried.
+            return f"({_mentioned(node, statement)} AND {_tested(node, statement)})"
         case _:
-            return _any_value(node.field, lambda value: _test(node, value), statement)
+            return _tested(node, statement)
+
+
+def _tested(node: Equals | Between | Glob | Matches, statement: Statement) -> str:
+    return _any_value(node.field, lambda value: _test(node, value), statement)
+
+
+def _same_needle(parts: Sequence[Node]) -> TypeGuard[Sequence[Matches]]:
+    """Return whether all parts are patterns over the document that hold the same text."""
+    needles = {part.needle if isinstance(part, Matches) and part.field.column is None else "" for part in parts}
+    return len(needles) == 1 and needles != {""}
+
+
+def _mentioned(node: Matches, statement: Statement) -> str:
+    text = statement.document() if node.field.column is None else statement.column(node.field.column.name)
+    others = (other for letter, other in FOLDED.items() if letter in node.needle.lower())
+    return _joined(" OR ", (statement.mentions(text, word) for word in (node.needle, *others)))
 
 
 def _joined(operator: str, parts: Iterable[str]) -> str:

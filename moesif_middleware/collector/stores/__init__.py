@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ...errors import MoesifError
 
@@ -169,4 +169,19 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Finish what was handed over, then let go of the files or connections."""
+        ...
+
+
+@runtime_checkable
+class ReadsColumns(Protocol):
+    """What a store can do beside that reads the columns of many events sooner than it groups them."""
+
+    def columns(
+        self, app: str, query: object, names: Sequence[str], times: tuple[int, int]
+    ) -> Iterator[list[list[Any]]]:
+        """Yield the values of columns of the events that pass a query, some thousand events at a time, by time.
+
+        A piece has one list for each name. ``times`` are the ends of the time range, inclusive milliseconds.
+        An event that comes or goes meanwhile may be in or not. Raises InvalidSearch with the first piece.
+        """
         ...

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ import orjson
 
 from ..merge import merged
 from ..search import parse_search, run_search
+from ..search.columns import read_columns
 from ..search.sqlite import SQLiteEngine, add_functions
 from . import Appended, EventRow, Kept, Recent, StoreUnavailable
 from .appending import append_rows
@@ -50,6 +52,9 @@ _WINDOW: Final = (
     f"SELECT {_NAMES}, d.doc FROM events e JOIN documents d ON d.seq = e.seq"  # noqa: S608 - constants
     " WHERE e.app = ? AND e.time_ms > ? AND e.time_ms <= ? ORDER BY e.time_ms, e.seq"
 )
+PIECE_ROWS: Final = 2_000
+"""Events that one piece of columns looks at, so that nobody waits long for the interpreter's lock."""
+
 _EXPIRED: Final = "SELECT seq FROM events WHERE app = ? AND time_ms < ? ORDER BY time_ms LIMIT ?"
 _EXPIRE_ROWS: Final = 1_000
 
@@ -97,6 +102,26 @@ class SQLiteStore:
         number = self.app_number(app)
         with self.reading() as connection:
             return run_search(SQLiteEngine(connection, number, self._hot), search)
+
+    def columns(
+        self, app: str, query: object, names: Sequence[str], times: tuple[int, int]
+    ) -> Iterator[list[list[Any]]]:
+        """Yield the values of columns of the events that pass a query, some thousand events at a time, by time.
+
+        SQLite sorts for each GROUP BY: to count what this yields takes a tenth of that. Raises InvalidSearch.
+        """
+        first, last = times
+        search = parse_search("events", {"query": query}, first, last, UTC, int(self._clock() * 1000))
+        number = self.app_number(app)
+        while first <= last:
+            with self.reading() as connection:
+                (end,) = connection.execute(_WINDOW_END, (number, first - 1, PIECE_ROWS)).fetchone()
+                if end is None:
+                    return
+                piece = replace(search, first=first, last=min(end, last))
+                found = read_columns(SQLiteEngine(connection, number, self._hot), piece, names)
+            yield found
+            first = end + 1
 
     def get(self, app: str, kind: str, key: str) -> dict[str, Any] | None:
         """Return one document; ``kind`` is ``events`` or one of the kinds of ``entities``."""

@@ -233,10 +233,11 @@ class Oracle:
         return self._text(entry, name, lambda value: value.startswith(wanted))
 
     def q_wildcard(self, body: Doc, entry: tuple[str, Doc]) -> bool:
-        name, wanted, _ = self._field(body, "value")
+        name, wanted, options = self._field(body, "value")
         pattern = re.sub(r"\[", "[[]", wanted)
         pattern = re.sub(r"\\(.)", r"[\1]", pattern)
-        return self._text(entry, name, lambda value: re.match(fnmatch.translate(pattern), value))
+        flags = re.IGNORECASE if options.get("case_insensitive") else re.NOFLAG
+        return self._text(entry, name, lambda value: re.match(fnmatch.translate(pattern), value, flags))
 
     def q_regexp(self, body: Doc, entry: tuple[str, Doc]) -> bool:
         name, wanted, _ = self._field(body, "value")

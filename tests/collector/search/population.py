@@ -30,8 +30,8 @@ PLANS: list[Any] = [
     {},
     "500",
 ]
-PATHS = ["/items/{id}", "/items", "/orders/{id}/lines", "/héllo wörld", "/x_y-z", ""]
-AGENTS = ["Mozilla/5.0 (X11; Linux)", "curl/8.4", "python-httpx/0.27", "curl", "CURL/8"]
+PATHS = ["/items/{id}", "/items", "/orders/{id}/lines", "/héllo wörld", "/x_y-z", "", "/\u017fki/\u212a"]
+AGENTS = ["Mozilla/5.0 (X11; Linux)", "curl/8.4", "python-httpx/0.27", "curl", "CURL/8", "\u017fafari", "Safari KIOSK"]
 
 
 def event(draw: random.Random, number: int) -> dict[str, Any]:

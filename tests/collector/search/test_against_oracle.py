@@ -111,6 +111,10 @@ moment_bounds = st.dictionaries(st.sampled_from(["gte", "lt"]), st.sampled_from(
 patterns = st.lists(
     st.sampled_from(["*", "?", "a", "u", "1", "/", "items", "é", "\\*", "_", ".", "[", "curl"]), max_size=4
 )
+# The long s and the Kelvin sign are an s and a k to RE2 without case, and to Python.
+words = st.sampled_from(
+    ["items", "ITEMS", "ski", "SAFARI", "kiosk", "\u212aIOS", "\u017f", "héllo", "curl", "_y-", "m?7"]
+)
 regexps = st.lists(
     st.sampled_from([".*", "[a-z]+", "u", "\\d", "(1|2)", "/", ".", "items", "é", "\\."]), min_size=1, max_size=4
 )
@@ -126,6 +130,7 @@ leaf_clauses = st.one_of(
     one("prefix", textual, texts),
     one("prefix", textual, st.builds(lambda value: {"value": value, "case_insensitive": True}, texts)),
     one("wildcard", textual, patterns.map("".join)),
+    one("wildcard", textual, st.builds(lambda word: {"value": f"*{word}*", "case_insensitive": True}, words)),
     one("regexp", textual, regexps.map("".join)),
     one("range", textual, bounds),
     one("range", st.sampled_from(NUMBER_FIELDS), number_bounds),
@@ -370,6 +375,25 @@ def test_a_query_finds_the_same_by_hot_paths(hot_sqlite: Searcher, query: dict[s
 @given(aggs=aggregations, query=leaf_clauses, zone=zones)
 def test_aggregations_count_the_same_by_hot_paths(hot_sqlite: Searcher, aggs: Any, query: Any, zone: str) -> None:
     counts(hot_sqlite, aggs, query, zone)
+
+
+FOLDED_CLAUSES = [
+    {"wildcard": {field: {"value": f"*{word}*", "case_insensitive": True}}}
+    for field in ("request.route", "request.headers.user-agent", "request.headers.*")
+    for word in ("SKI/k", "safari", "Kiosk")
+]
+"""The long s and the Kelvin sign are an s and a k without case, to RE2 as to Python."""
+
+
+@pytest.mark.parametrize("clause", FOLDED_CLAUSES, ids=str)
+def test_letters_without_case_are_those_that_re2_takes_for_the_same(sqlite: Searcher, clause: dict[str, Any]) -> None:
+    assert sqlite.ids(clause) == sqlite.expected(clause)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("clause", FOLDED_CLAUSES, ids=str)
+def test_they_are_on_clickhouse(clickhouse_searcher: Searcher, clause: dict[str, Any]) -> None:
+    assert clickhouse_searcher.ids(clause) == clickhouse_searcher.expected(clause)
 
 
 @pytest.mark.heavy

@@ -1,0 +1,87 @@
+"""The overview's figures are the same, whether a store groups them or they are counted over its columns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from moesif_middleware.collector.app import create_app
+from moesif_middleware.collector.qualifiers import parse, query
+from moesif_middleware.collector.settings import CollectorSettings
+from moesif_middleware.collector.stores import sqlite
+from moesif_middleware.collector.stores.sqlite import SQLiteStore
+from moesif_middleware.collector.summary import Span, summarize
+from moesif_middleware.collector.tally import COLUMNS, Tally
+
+from .search.population import FIRST, NOW, rows
+
+APP = "an-app"
+FILTERS = ["", "status:5xx", "status:none", "-status:2xx", "user:u1", "took:>100", "items", "body:SKU", "route:nowhere"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteStore]:
+    found = SQLiteStore(tmp_path_factory.mktemp("overview") / "events.db", clock=lambda: NOW / 1000)
+    found.append(APP, rows(400)).result()
+    yield found
+    found.close()
+
+
+def counted(store: SQLiteStore, text: str, span: Span) -> dict[str, Any]:
+    tally = Tally(span)
+    for piece in store.columns(APP, query(parse(text)), COLUMNS, (span.first, span.last)):
+        tally.add(piece)
+    return tally.answer()
+
+
+@pytest.mark.parametrize("text", FILTERS)
+@pytest.mark.parametrize("days", [24, 3, 0.01])
+def test_counting_gives_what_grouping_gives(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch, text: str, days: float
+) -> None:
+    span = Span(NOW - int(days * 86_400_000), NOW)
+    grouped = summarize(store, APP, parse(text), span)
+    for count in (2_000, 7):
+        monkeypatch.setattr(sqlite, "PIECE_ROWS", count)
+        assert counted(store, text, span) == grouped
+
+
+def test_the_ends_of_the_range_belong_to_it(store: SQLiteStore) -> None:
+    pieces = list(store.columns(APP, {"match_all": {}}, ["time_ms"], (FIRST, NOW)))
+    times = sorted(moment for piece in pieces for moment in piece[0])
+    assert len(times) == 400
+    span = Span(times[10], times[20])
+    assert counted(store, "", span)["total"] == summarize(store, APP, [], span)["total"] > 0
+    assert len(next(store.columns(APP, {"match_all": {}}, ["id"], (span.first, span.last)))[0]) == 11
+
+
+def test_who_asks_no_more_is_not_counted_for(
+    tmp_path: Path, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "PIECE_ROWS", 1)
+    read = []
+    add = Tally.add
+    monkeypatch.setattr(Tally, "add", lambda self, columns: read.append(1) or add(self, columns))
+    app = create_app(CollectorSettings(f"sqlite:///{tmp_path}/unused.db", (APP,)), store=store)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": "/_page/api/summary",
+        "query_string": f"from={FIRST}&to={NOW}".encode(),
+        "headers": [(b"host", b"localhost")],
+    }
+    sent: list[dict[str, Any]] = []
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, gone, send))
+    assert len(read) == 1
+    assert sent[0]["status"] == 204
