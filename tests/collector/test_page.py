@@ -414,11 +414,13 @@ def test_the_overview_draws_what_the_events_come_to(tab: Tab, served: Served, ap
     tab.wait("document.querySelectorAll('#overview .chart').length === 2")
     assert tab.evaluate("new URLSearchParams(location.search).get('view')") == "overview"
     tiles = texts(tab, ".tiles dd")
-    assert tiles[:3] == ["10", "20 %", "20 ms"]
+    assert tiles[:3] == ["10", "20.0 %", "20 ms"]
     assert texts(tab, ".legend")[0] == "2xx4xx5xx"
     assert tab.evaluate("document.querySelectorAll('.chart rect.k2').length") >= 1
     assert texts(tab, ".panel[aria-label=Routes] tbody th") == ["/a", "/b"]
     assert set(texts(tab, ".panel[aria-label=Users] tbody th")) == {"u1", HOSTILE}
+    bars = tab.evaluate("[...document.querySelectorAll('.panel[aria-label=Routes] meter')].map(m => m.value)")
+    assert bars == [1, 0.25]
     tab.click("[data-keep=by-route]")
     tab.wait("document.querySelectorAll('.chart rect.r2').length >= 1")
     tab.click("[data-keep='15m']")
@@ -429,6 +431,64 @@ def test_the_overview_draws_what_the_events_come_to(tab: Tab, served: Served, ap
     tab.click(".panel[aria-label=Routes] tbody button")
     wait_for_paths(tab, ["/b"])
     assert tab.evaluate("document.querySelector('#filter').value") == "status:5xx route:/b"
+
+
+HELD_BACK = """
+    window.asked = [];
+    const fetched = window.fetch;
+    window.fetch = (address, options) => {
+        window.asked.push({address, signal: options.signal});
+        if (!/api.(events|summary)[?]/.test(address)) return fetched(address, options);
+        return new Promise((_, fail) => options.signal.addEventListener("abort", () => fail(options.signal.reason)));
+    };
+"""
+"""Lists and overviews that never come, unless they are aborted."""
+
+
+def test_a_request_that_is_outdated_is_aborted(tab: Tab, served: Served, app: str) -> None:
+    served.send(app, event("/a"))
+    show(tab, served, app)
+    wait_for_paths(tab, ["/a"])
+    tab.evaluate(f"(() => {{ {HELD_BACK} }})()")
+    aborted = "JSON.stringify(window.asked.map(one => one.signal.aborted))"
+    tab.click("#statuses button[value='4xx']")
+    tab.wait(f"{aborted} === '[false]'")
+    assert tab.evaluate("document.querySelector('#events').getAttribute('aria-busy')") == "true"
+    tab.click("#statuses button[value='5xx']")
+    tab.wait(f"{aborted} === '[true,false]'")
+    tab.press("2")
+    tab.wait(f"{aborted} === '[true,false,false]'")
+    tab.click("[data-keep='24h']")
+    tab.wait(f"{aborted} === '[true,false,true,false]'")
+    tab.press("3")
+    tab.wait("window.asked[3].signal.aborted")
+
+
+def test_the_overview_has_its_frame_before_its_figures(tab: Tab, served: Served, app: str) -> None:
+    served.send(app, event("/a"))
+    show(tab, served, app)
+    tab.evaluate(f"(() => {{ {HELD_BACK} }})()")
+    tab.press("2")
+    tab.wait("window.asked.length === 1")
+    assert texts(tab, ".tiles dd") == ["…"] * 7
+    assert tab.evaluate("document.querySelector('[data-keep=\"1h\"]').getAttribute('aria-pressed')") == "true"
+    assert tab.evaluate("document.querySelector('#overview').getAttribute('aria-busy')") == "true"
+
+
+def test_everything_is_within_reach_on_a_telephone(tab: Tab, served: Served, app: str) -> None:
+    served.send(app, event("/a/rather/long/path/that/does/not/fit", user_id="u1", company_id="acme"))
+    tab.size(390, 800)
+    try:
+        for view in ("events", "overview", "rules"):
+            show(tab, served, app, view=view)
+            beyond = """[...document.querySelectorAll("button, nav a, select, input")].filter(node => {
+                const box = node.getBoundingClientRect();
+                return box.width > 1 && (box.left < 0 || box.right > innerWidth);
+            }).map(node => node.id || node.textContent)"""
+            assert tab.evaluate(beyond) == []
+            assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    finally:
+        tab.size(1440, 900)
 
 
 def test_what_matches_can_be_downloaded_as_an_archive(tab: Tab, served: Served, app: str, tmp_path: Path) -> None:

@@ -41,7 +41,20 @@ async function answered(response) {
   throw new Refused(response.status, found?.error ?? `The collector answered ${response.status}.`);
 }
 
-export const event = (app, id) => get(`events/${encodeURIComponent(id)}`, { app });
+/** The newest of several requests: starting one ends those before it, so that the collector stops working on them. */
+export class Latest {
+  start() {
+    this.controller?.abort();
+    this.controller = new AbortController();
+    return this.controller.signal;
+  }
+
+  stop() {
+    this.controller?.abort();
+  }
+}
+
+export const event = (app, id, signal) => get(`events/${encodeURIComponent(id)}`, { app }, signal);
 
 /** Return the address of the archive of what passes a filter. */
 export function archive(query) {

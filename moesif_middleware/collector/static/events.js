@@ -1,6 +1,6 @@
 // The events' view: the live list on the left, one event beside it.
 
-import { event as readEvent, get, Live, send } from "./api.js";
+import { event as readEvent, get, Latest, Live, send } from "./api.js";
 import { detail } from "./detail.js";
 import { byId, el, tabs } from "./dom.js";
 import { failed, noMatch, waiting } from "./empty.js";
@@ -16,7 +16,7 @@ const STATES = { connecting: "Connecting", live: "Live", off: "Not reachable", i
 export class Events {
   /** `on` has address(push), apps(found), filter(name, value) and clear(). */
   constructor(state, on) {
-    Object.assign(this, { state, on, paused: false, missed: 0, asked: 0, unsaid: 0, loadingOlder: false });
+    Object.assign(this, { state, on, paused: false, missed: 0, unsaid: 0, loadingOlder: false, list: new Latest(), opening: new Latest() });
     this.table = new EventTable({ viewport: byId("viewport"), body: byId("rows"), onOpen: (row) => this.open(row.id), onEnd: () => this.older() });
     this.live = new Live({ onRows: (found) => this.arrived(found), onState: (name, seconds) => this.connection(name, seconds) });
     byId("viewport").addEventListener("scroll", () => this.showCount(), { passive: true });
@@ -41,12 +41,13 @@ export class Events {
   // --- the list
 
   async load() {
-    const ticket = ++this.asked;
+    const signal = this.list.start();
     this.live.stop();
     clearTimeout(this.retry);
+    byId("events").setAttribute("aria-busy", "true");
     try {
-      const found = await get("events", { ...this.query, limit: PAGE });
-      if (ticket !== this.asked) return;
+      const found = await get("events", { ...this.query, limit: PAGE }, signal);
+      if (signal.aborted) return;
       byId("filter-error").textContent = "";
       this.on.apps(found);
       this.missed = 0;
@@ -54,8 +55,10 @@ export class Events {
       this.showEmpty();
       this.live.follow(this.query, found.newest);
     } catch (error) {
-      if (ticket === this.asked) this.refused(error);
+      if (signal.aborted) return;
+      this.refused(error);
     }
+    byId("events").removeAttribute("aria-busy");
     this.showCount();
   }
 
@@ -73,11 +76,12 @@ export class Events {
   async older() {
     if (this.loadingOlder || this.table.complete || this.table.last === null) return;
     this.loadingOlder = true;
-    const ticket = this.asked;
+    const { signal } = this.list.controller;
     try {
-      const found = await get("events", { ...this.query, limit: PAGE, before: this.table.last });
-      if (ticket === this.asked) this.table.append(found.events, !found.more);
+      const found = await get("events", { ...this.query, limit: PAGE, before: this.table.last }, signal);
+      if (!signal.aborted) this.table.append(found.events, !found.more);
     } catch (error) {
+      if (signal.aborted) return;
       byId("count").textContent = `Older events could not be read: ${error.message}`;
       await new Promise((done) => setTimeout(done, 2000));
     } finally {
@@ -143,8 +147,9 @@ export class Events {
     this.state.event = id;
     if (push) this.on.address(from === null);
     this.table.setOpened(id);
-    const nodes = await this.read(id);
-    if (this.state.event !== id) return;
+    const signal = this.opening.start();
+    const nodes = await this.read(id, signal);
+    if (signal.aborted || this.state.event !== id) return;
     const pane = byId("detail");
     pane.replaceChildren(...nodes);
     pane.hidden = false;
@@ -154,9 +159,9 @@ export class Events {
     if (from === null) pane.focus({ preventScroll: true });
   }
 
-  async read(id) {
+  async read(id, signal) {
     try {
-      const found = await readEvent(this.state.app, id);
+      const found = await readEvent(this.state.app, id, signal);
       const explain = () => send("POST", "trial", { app: this.state.app }, { event: id });
       return detail(id, found.event, { close: () => this.close(), move: (step) => this.move(step), filter: this.on.filter, explain });
     } catch (error) {

@@ -23,8 +23,8 @@ const LANGUAGE = [
   ["took:>500", "milliseconds; >1.5s, 100..200"],
   ['body:"out of stock"', "anywhere in the JSON of either body"],
   ["since:1h until:5m", "that long ago, or a time"],
-  ["company: ip: session: id:", "exact values"],
-  ["blocked:yes type:action", "blocked by a rule; user actions"],
+  ["company: ip: session: id: action:", "exact; * stands for anything"],
+  ["blocked:yes type:action direction:outgoing", "blocked by a rule; user actions; calls that the app made"],
   ["metadata.region:eu", "any path into the event; metadata.region:* has one"],
   ["orders", "a word in the address"],
 ];

@@ -1,6 +1,6 @@
 // The overview: what the events that pass the filter come to, over time and by whom.
 
-import { get } from "./api.js";
+import { get, Latest } from "./api.js";
 import { bars, figures, legend, lines } from "./charts.js";
 import { el } from "./dom.js";
 import { count, percent, took } from "./show.js";
@@ -16,7 +16,7 @@ const REFRESH_MS = 15000;
 export class Overview {
   /** `on` has filter(name, value) and between(first, last), which show the events behind a figure. */
   constructor(root, on) {
-    Object.assign(this, { root, on, range: "1h", by: "status", asked: 0 });
+    Object.assign(this, { root, on, range: "1h", by: "status", latest: new Latest() });
     new ResizeObserver(() => { if (this.found && !root.hidden && root.clientWidth !== this.width) this.draw(); }).observe(root);
   }
 
@@ -27,24 +27,27 @@ export class Overview {
   }
 
   hide() {
-    this.asked += 1;
+    this.latest.stop();
     clearTimeout(this.timer);
   }
 
   async load() {
-    const ticket = ++this.asked;
+    const signal = this.latest.start();
     clearTimeout(this.timer);
     const to = Date.now();
     this.root.setAttribute("aria-busy", "true");
+    if (!this.found) this.root.replaceChildren(this.head(), tiles(null));
     try {
-      const found = await get("summary", { ...this.query, from: to - RANGES[this.range], to });
-      if (ticket !== this.asked) return;
+      const found = await get("summary", { ...this.query, from: to - RANGES[this.range], to }, signal);
+      if (signal.aborted) return;
       this.found = found;
       this.draw();
       // A store that takes long is not asked again by itself.
       if (Date.now() - to < 1500) this.timer = setTimeout(() => (document.hidden ? null : this.load()), REFRESH_MS);
     } catch (error) {
-      if (ticket === this.asked) this.root.replaceChildren(el("p", { class: "notice error" }, error.message));
+      if (signal.aborted) return;
+      this.found = null;
+      this.root.replaceChildren(this.head(), el("p", { class: "notice error", role: "alert" }, error.message));
     }
     this.root.removeAttribute("aria-busy");
   }
@@ -54,15 +57,26 @@ export class Overview {
     this.width = this.root.clientWidth;
     const focused = document.activeElement?.dataset?.keep;
     this.root.replaceChildren(
-      el("div", { class: "overview-head" }, el("h2", {}, "Overview"), this.ranges()),
+      this.head(),
       tiles(found),
       found.total ? this.panels(found) : el("p", { class: "notice" }, "No event in this range matches."));
     if (focused) this.root.querySelector(`[data-keep="${focused}"]`)?.focus();
   }
 
+  head() {
+    return el("div", { class: "overview-head" }, el("h2", {}, "Overview"), this.ranges());
+  }
+
   ranges() {
     return el("div", { class: "segments", role: "group", "aria-label": "Range" }, Object.keys(RANGES).map((name) => el("button",
-      { type: "button", "data-keep": name, "aria-pressed": String(name === this.range), onclick: () => { this.range = name; this.on.range(name); this.load(); } }, name)));
+      { type: "button", "data-keep": name, "aria-pressed": String(name === this.range), onclick: () => this.choose(name) }, name)));
+  }
+
+  choose(range) {
+    this.range = range;
+    this.on.range(range);
+    for (const button of this.root.querySelector(".segments").children) button.setAttribute("aria-pressed", String(button.textContent === range));
+    this.load();
   }
 
   panels(found) {
@@ -79,9 +93,9 @@ export class Overview {
       panel("Latency over time", [legend(LATENCY)],
         lines({ label: "Latency over time", points: found.latency_over_time, series: LATENCY, step: found.step, width: half, write }),
         figures("Latency over time", LATENCY, found.latency_over_time, found.step, write)),
-      panel("Routes", [], this.table(found.routes, "route", "Route", found.total, true)),
-      panel("Users", [], this.table(found.users, "user", "User", found.total)),
-      panel("Companies", [], this.table(found.companies, "company", "Company", found.total)));
+      panel("Routes", [], this.table(found.routes, "route", "Route", true)),
+      panel("Users", [], this.table(found.users, "user", "User")),
+      panel("Companies", [], this.table(found.companies, "company", "Company")));
   }
 
   data(found) {
@@ -93,24 +107,25 @@ export class Overview {
       { type: "button", class: "tab", "data-keep": `by-${name}`, "aria-pressed": String(name === this.by), onclick: () => { this.by = name; this.draw(); } }, `by ${name}`)));
   }
 
-  table(rows, filter, title, total, latency = false) {
+  table(rows, filter, title, latency = false) {
     if (!rows.length) return el("p", { class: "none" }, `No ${title.toLowerCase()} in these events.`);
     const heads = [title, "Calls", "Errors", ...(latency ? ["p50", "p95", "p99"] : [])];
     return el("table", { class: "top-table" },
       el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
       el("tbody", {}, rows.map((row) => el("tr", {},
         el("th", { scope: "row" }, el("button", { type: "button", class: "link", title: row.key, onclick: () => this.on.filter(filter, row.key) }, row.key)),
-        el("td", {}, count(row.count), el("meter", { min: "0", max: "1", value: row.count / total, "aria-hidden": "true" })),
+        el("td", {}, count(row.count), el("meter", { min: "0", max: "1", value: row.count / rows[0].count, "aria-hidden": "true" })),
         el("td", { class: row.errors ? "bad" : "dim" }, percent(row.errors, row.count)),
         latency && ["p50", "p95", "p99"].map((name) => el("td", {}, took(rounded(row.latency[name]))))))));
   }
 }
 
+/** The figures over the charts; without an answer their places, so that nothing jumps when it comes. */
 function tiles(found) {
   const shown = [
-    ["Calls", count(found.total)],
-    ["Errors (4xx, 5xx)", percent(found.errors, found.total)],
-    ...["p50", "p75", "p90", "p95", "p99"].map((name) => [name, took(rounded(found.latency[name])) || "–"]),
+    ["Calls", found ? count(found.total) : "…"],
+    ["Errors (4xx, 5xx)", found ? percent(found.errors, found.total) : "…"],
+    ...["p50", "p75", "p90", "p95", "p99"].map((name) => [name, found ? took(rounded(found.latency[name])) || "–" : "…"]),
   ];
   return el("dl", { class: "tiles" }, shown.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
 }

@@ -28,8 +28,7 @@ export function count(number) {
 
 export function percent(part, whole) {
   if (!whole) return "–";
-  const share = (part / whole) * 100;
-  return `${share && share < 10 ? share.toFixed(1) : Math.round(share)} %`;
+  return `${part === 0 || part === whole ? (part / whole) * 100 : ((part / whole) * 100).toFixed(1)} %`;
 }
 
 /** Return the beginning of a time span, as exact as its length asks; `short` is for an axis. */
