@@ -22,13 +22,17 @@ def wire_time(value: datetime | float | str) -> str:
 
     A float is seconds since the epoch; a naive datetime is taken as UTC; a string passes as it is.
     """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, datetime):
-        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    if type(value) is not float:
+        if isinstance(value, str):
+            return value
+        if isinstance(value, datetime):
+            value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
     # Whole milliseconds first: formatting the float would round 59.9996 s up to 60.
     millis = int(value * 1000 + 0.5)
-    return f"{_second(millis // 1000)}.{millis % 1000:03d}Z"
+    return _second(millis // 1000) + _MILLIS[millis % 1000]
+
+
+_MILLIS = tuple(f".{millis:03d}Z" for millis in range(1000))
 
 
 @lru_cache(maxsize=64)

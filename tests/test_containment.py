@@ -11,6 +11,7 @@ import pytest
 
 from moesif_middleware import Hooks, MemorySink, Moesif, Settings
 from moesif_middleware.asgi import MoesifMiddleware
+from moesif_middleware.sansio.masking import Masker
 from moesif_middleware.wsgi import MoesifMiddleware as WSGIMiddleware
 
 BODY = b'{"a": 1}'
@@ -133,3 +134,19 @@ async def test_a_request_that_is_cancelled_in_a_hook_is_cancelled() -> None:
     assert moesif.errors == {}
     assert moesif.stats()["captured"] == 1
     moesif.close(5)
+
+
+@pytest.mark.parametrize(("step", "sent"), [("body", 0), ("is_clean", 0), ("by_name", 1)])
+def test_an_event_leaves_masked_or_not_at_all(monkeypatch: pytest.MonkeyPatch, step: str, sent: int) -> None:
+    """Where the straight way fails, the event takes the longer one; where that fails as well, nothing leaves."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Masker, step, fail)
+    sink = MemorySink()
+    moesif = Moesif(Settings(application_id="app-1"), sink=sink)
+    assert asgi(moesif) == BODY
+    moesif.close()
+    assert len(sink.events) == sent
+    assert moesif.stats()["dropped"] == ({} if sent else {"mask_failed": 1})

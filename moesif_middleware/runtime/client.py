@@ -21,7 +21,7 @@ import httpx
 
 from ..errors import ConfigurationError, InvalidModel
 from ..models import Action, Company, Event, Subscription, User
-from ..sansio import decoding, jsontext
+from ..sansio import decoding, jsontext, straight
 from ..sansio import events as wire
 from ..sansio.conditions import Subject
 from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead
@@ -663,8 +663,10 @@ class Moesif:
             self._sample_finally(exchange)
             if not exchange.keep:
                 raise SampledOut
-        event = wire.build(exchange, self._options, transaction_id=self.new_transaction_id())
-        hook = self.hooks.mask_event
+        hook, transaction_id = self.hooks.mask_event, self.new_transaction_id()
+        if hook is None and (encoded := self._encode_straight(exchange, transaction_id)) is not None:
+            return encoded
+        event = wire.build(exchange, self._options, transaction_id=transaction_id)
         try:
             event = wire.finish(self._masker.event(event), parsed=hook is not None)
             if hook is not None:
@@ -674,6 +676,12 @@ class Moesif:
             self.failed("mask_event" if hook is not None else "masking", error)
             raise DroppedEvent("mask_failed") from error
         return wire.encode(event, own=hook is None)
+
+    def _encode_straight(self, exchange: Exchange, transaction_id: str) -> bytes | None:
+        try:
+            return straight.encode(exchange, self._options, self._masker, transaction_id)
+        except Exception:  # the longer way fails as well, and tells which step it was
+            return None
 
     def _mask(self, hook: Callable[[Event], Any], event: Event) -> Event:
         found = hook(event)

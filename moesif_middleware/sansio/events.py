@@ -31,8 +31,11 @@ _SAFE = frozenset((str, int, float, bool, type(None), orjson.Fragment))
 _MAX_FIELDS = 20
 # Values of one field: more would not fit anyway.
 _MAX_NODES = 40_000
+_KNOWN_NAMES: dict[Any, str] = {}
+_MOST_NAMES, _SHORT_NAME = 1024, 64
+_NAME_TYPES = frozenset((str, bytes))
 _TIMES = (int, float, datetime)
-_BODILESS = frozenset((204, 304))
+BODILESS = frozenset((204, 304))
 _NOTE_KEYS = {
     "truncated": "{}_body_truncated",
     "stream": "{}_body_stream",
@@ -86,7 +89,7 @@ def _request(exchange: Exchange, options: BuildOptions, notes: dict[str, Any]) -
     head = exchange.head
     headers = dict(head.headers)
     notes.update(graphql.operation_in_query(head.query_string))
-    body = _body(exchange.request_body, headers, options, "request", notes)
+    body = read_body(exchange.request_body, headers, options, "request", notes)
     if exchange.transaction_header:
         headers[TRANSACTION_HEADER] = exchange.transaction_header
     return EventRequest(
@@ -112,16 +115,17 @@ def _response(exchange: Exchange, options: BuildOptions, notes: dict[str, Any]) 
     if exchange.transaction_header:
         headers[TRANSACTION_HEADER] = exchange.transaction_header
     buffer = exchange.response_body
-    if status in _BODILESS or exchange.head.verb.upper() == "HEAD":
+    if status in BODILESS or exchange.head.verb.upper() == "HEAD":
         buffer = None
-    body = _body(buffer, headers, options, "response", notes)
+    body = read_body(buffer, headers, options, "response", notes)
     ended = exchange.started if exchange.ended is None else exchange.ended
     return EventResponse(ended, status, headers, body=body, transfer_encoding=body.transfer_encoding if body else None)
 
 
-def _body(
+def read_body(
     buffer: BodyBuffer | None, headers: dict[str, str], options: BuildOptions, side: str, notes: dict[str, Any]
 ) -> Body | None:
+    """Return one side's body, and add what there is to say of it to the notes."""
     if buffer is None:
         return None
     body = bodies.read(
@@ -174,11 +178,28 @@ def _bounded_query(uri: str, notes: dict[str, Any]) -> str:
 
 def join_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     """Return response headers as text: names in lower case, repeated ones joined with ``, ``."""
+    pairs, known = tuple(pairs), _KNOWN_NAMES
+    try:
+        joined = {known[name]: value if type(value) is str else _text(value) for name, value in pairs}
+    except (KeyError, TypeError):
+        joined = {}
+    # Nearly always each name is known, and stands once.
+    return joined if len(joined) == len(pairs) else _join_slowly(pairs)
+
+
+def _join_slowly(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     joined: dict[str, str] = {}
     for raw_name, raw_value in pairs:
-        name, value = _text(raw_name).lower(), _text(raw_value)
+        name, value = _lower_name(raw_name), _text(raw_value)
         joined[name] = f"{joined[name]}, {value}" if name in joined else value
     return joined
+
+
+def _lower_name(raw: Any) -> str:
+    name = _text(raw).lower()
+    if type(raw) in _NAME_TYPES and len(name) <= _SHORT_NAME and len(_KNOWN_NAMES) < _MOST_NAMES:
+        _KNOWN_NAMES[raw] = name
+    return name
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ is held. ``Exchange`` and ``BodyBuffer`` are mutable, one per request; everythin
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from itertools import chain
@@ -17,6 +18,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 # RFC 3986 pchar and "/", so that quoting a decoded path gives what a client would have sent.
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
+_PLAIN_PATH = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_SAFE)}]*").fullmatch
 _KNOWN_NAMES: dict[bytes, str] = {}
 _KNOWN_KEYS: dict[str, str] = {}
 _MOST_NAMES, _SHORT_NAME = 1024, 64
@@ -34,6 +36,16 @@ def join_headers(raw: RawHeaders) -> dict[str, str]:
 
     Bytes that are not UTF-8 are read as Latin-1, so that every header is text.
     """
+    raw, known = tuple(raw), _KNOWN_NAMES
+    try:
+        joined = {known[name]: value.decode() for name, value in raw}
+    except (KeyError, UnicodeDecodeError):
+        joined = {}
+    # Nearly always each name is known, and stands once.
+    return joined if len(joined) == len(raw) else _join_slowly(raw)
+
+
+def _join_slowly(raw: RawHeaders) -> dict[str, str]:
     joined: dict[str, str] = {}
     for raw_name, raw_value in raw:
         name = _KNOWN_NAMES.get(raw_name) or lower_name(raw_name)
@@ -63,6 +75,11 @@ def _encoded(path: str) -> bytes:
         return path.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return path.encode("utf-8", "surrogatepass")
+
+
+def _quoted(path: str) -> str:
+    """Return a decoded path as it stands in a URI; most have nothing to be quoted, which is cheaper to see."""
+    return path if _PLAIN_PATH(path) else quote(_encoded(path), safe=_PATH_SAFE)
 
 
 def _spelt(raw: bytes) -> str:
@@ -99,7 +116,7 @@ class RequestHead(ABC):
     @property
     def wire_path(self) -> str:
         """Return the path as it stood on the wire, percent-encoded, with the mount point in front of it."""
-        return quote(_encoded(self.path), safe=_PATH_SAFE)
+        return _quoted(self.path)
 
     @property
     @abstractmethod
@@ -110,8 +127,8 @@ class RequestHead(ABC):
     def uri(self) -> str:
         """Return scheme, host, path and query."""
         authority = self.headers.get("host") or self._server() or "localhost"
-        query = f"?{self.query_string}" if self.query_string else ""
-        return f"{self.scheme}://{authority}{self.wire_path}{query}"
+        query = self.query_string
+        return f"{self.scheme}://{authority}{self.wire_path}{'?' if query else ''}{query}"
 
     @property
     @abstractmethod
@@ -174,7 +191,7 @@ class ScopeHead(RequestHead):
             raw = raw.partition(b"?")[0]
             if unquote_to_bytes(raw) == _encoded(path):
                 return _spelt(raw)
-        return quote(_encoded(path), safe=_PATH_SAFE)
+        return _quoted(path)
 
     @property
     def query_string(self) -> str:
@@ -277,7 +294,12 @@ class EnvironHead(RequestHead):
 
     def _join(self) -> dict[str, str]:
         known = _KNOWN_KEYS
-        return {known.get(key) or _environ_name(key): _unwrap(str(value)) for key, value in self._items.items()}
+        return {
+            known.get(key) or _environ_name(key): (
+                value if type(value) is str and value.isascii() else _unwrap(str(value))
+            )
+            for key, value in self._items.items()
+        }
 
     def _server(self) -> str | None:
         return authority((self._server_name, self._server_port), self.scheme) if self._server_name else None

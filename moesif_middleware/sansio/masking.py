@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -69,7 +69,9 @@ _HEADER_NAME = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 _ANYTHING = re.compile(r"\S")
 _NUMBERS = (int, float)
 _TEXT = frozenset((str,))
+_NONE: frozenset[str] = frozenset()
 _MOST_NAMES, _SHORT_NAME = 1024, 64
+_MOST_TEXTS, _SHORT_TEXT = 1024, 256
 
 
 def compile_masking(
@@ -114,14 +116,14 @@ def _checked(setting: str, name: str, shape: re.Pattern[str], problem: str) -> s
 
 
 class Masker:
-    """The compiled rules. Immutable, and safe to share between threads.
+    """The compiled rules. Safe to share between threads: what changes is no more than what it remembers, within bounds.
 
     Each method takes a report, to which it adds what it masked: the path and the rule.
     """
 
     __slots__ = (
-        "_binary_names", "_json", "_names", "_ordinary", "_pairs", "_paths", "_plain", "_prose", "_strings", "_text",
-        "_uris", "_values", "_withholds",
+        "_binary_names", "_json", "_names", "_ordinary", "_pairs", "_paths", "_plain", "_prose", "_seen", "_strings",
+        "_text", "_uris", "_values", "_withholds",
     )  # fmt: skip
 
     def __init__(self, names: SecretNames, values: SecretValues, paths: JsonPaths, *, withholds: bool = True) -> None:
@@ -131,6 +133,8 @@ class Masker:
         self._paths = paths
         self._ordinary: set[str] = set()
         """Header names that were seen and that no rule knows."""
+        self._seen: set[str] = set()
+        """Values of such headers in which nothing was found: the next request is likely to have them as well."""
         self._text = text = SecretText(names)
         self._pairs = pairs = SecretPairs(names)
         self._strings = values.look(_ASCII_ESCAPE, _ENCODED, text.escaped_hint, pairs.hint)
@@ -157,20 +161,12 @@ class Masker:
         return event
 
     def _heads(self, event: Event, report: Report | None) -> bool:
-        """Mask the URI and the headers; return whether the metadata needs it too.
-
-        One search over all of them tells whether any value needs a look: a search costs more than its text, since what
-        it needs is seldom in the processor's cache.
-        """
+        """Mask the URI and the headers; return whether the metadata needs it too."""
         request, response, metadata = event.request, event.response, event.metadata
-        texts = [*self._looked_at(request.headers)]
-        if response is not None:
-            texts += self._looked_at(response.headers)
-        simple = metadata is None or self._is_simple(metadata)
-        if simple and metadata is not None:
-            texts += (*metadata, *metadata.values())
-        data = b"%b\n%b" % (_encode("\n".join(texts)), self._uris.decoded(request.uri))
-        suspicious = self._values.hidden or self._names.exact or self._uris.look.finds(data)
+        simple = metadata is None or self.is_simple(metadata)
+        said = (*metadata, *metadata.values()) if simple and metadata is not None else ()
+        both = (request.headers,) if response is None else (request.headers, response.headers)
+        suspicious = not self.is_clean(request.uri, both, said)
         if suspicious:
             request.uri = self.uri(request.uri, report, "request.uri")
         request.headers = self._headers(request.headers, suspicious, report, "request.headers")
@@ -178,7 +174,36 @@ class Masker:
             response.headers = self._headers(response.headers, suspicious, report, "response.headers")
         return suspicious or not simple
 
-    def _is_simple(self, metadata: Any) -> bool:
+    def is_clean(self, uri: str, headers: Iterable[Mapping[str, str]], said: Iterable[str] = ()) -> bool:
+        """Return whether nothing but what ``by_name`` masks has to be masked in a URI, in headers and in other texts.
+
+        One search tells, over all that was not searched before: a search costs more than its text, since what it needs
+        is seldom in the processor's cache.
+        """
+        if self._values.hidden or self._names.exact:
+            return False
+        seen = self._seen
+        new = [text for text in said if text not in seen]
+        for each in headers:
+            new += [text for text in self._looked_at(each) if text not in seen]
+        found = self._uris.look.finds(b"%b\n%b" % (_encode("\n".join(new)), self._uris.decoded(uri)))
+        if new and not found:
+            self._remember(new)
+        return not found
+
+    def by_name(self, headers: dict[str, str]) -> dict[str, str]:
+        """Return headers, of which a look at their values found nothing, without what their names say is secret."""
+        ordinary = headers.keys() <= self._ordinary
+        return headers if ordinary else self._headers(headers, suspicious=False, report=None, path="")
+
+    def _remember(self, texts: list[str]) -> None:
+        """Note that nothing was found in some texts."""
+        if len(self._seen) + len(texts) > _MOST_TEXTS:
+            # What stands in every request is there again after the next look.
+            self._seen.clear()
+        self._seen.update(text for text in texts[:_MOST_TEXTS] if len(text) <= _SHORT_TEXT)
+
+    def is_simple(self, metadata: Any) -> bool:
         """Return whether metadata is plain text under names that no rule knows, as the middleware itself writes it."""
         if type(metadata) is not dict or not PAIR_VALUES.isdisjoint(metadata):
             return False
@@ -267,9 +292,12 @@ class Masker:
     ) -> dict[str, str]:
         """Return the headers masked: by their values only when a look at ``_looked_at`` says so."""
         masked = dict(headers)
-        if not suspicious and masked.keys() <= self._ordinary:
+        ordinary: Set[str] = _NONE if suspicious else self._ordinary
+        if masked.keys() <= ordinary:
             return masked
         for name, value in headers.items():
+            if name in ordinary:
+                continue
             rule = self._names.header_rule(name)
             if rule is not None:
                 masked[name] = _secret_header(name, value, rule)

@@ -649,3 +649,17 @@ def test_a_secret_at_the_end_of_a_large_document_is_found_in_the_time_that_findi
         return min(times)
 
     assert least(clean[:-1] + b',"password":"x"}', True) < 50 * least(clean, False)
+
+
+def test_what_is_remembered_is_clean_short_and_little() -> None:
+    """The values that requests have in common are searched once; no secret waits in memory for that."""
+    masker = compile_masking()
+    for number in range(1_500):
+        headers = {"authorization": f"Bearer {CANARY}{number}", "x-request-id": str(number), "x-long": "y" * 300}
+        masker.event(event_with(headers=headers, response_headers={"x-said": f"pin={CANARY}"} if number % 2 else {}))
+    assert str(number - 1) in masker._seen
+    assert len(masker._seen) <= 1_024
+    assert not [text for text in masker._seen if CANARY in text or "y" in text]
+    # What was remembered by itself is a secret beside an equals sign.
+    masked = masker.event(event_with(headers={"x-said": "pin", "x-too": f"pin={CANARY}"}))
+    assert masked.request.headers == {"x-said": "pin", "x-too": "pin=[REDACTED:pin]"}

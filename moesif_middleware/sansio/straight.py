@@ -1,0 +1,105 @@
+"""From an ordinary exchange straight to the bytes of its event, where no hook has to see the event in between.
+
+Byte for byte what ``events.build``, the masker, ``events.finish`` and ``events.encode`` make of it, in less time: the
+worker makes no objects for the event and its messages, and takes no steps for what such an exchange lacks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from ..models import wire_time
+from . import jsontext
+from .bodies import MAX_BODY, Body
+from .events import BODILESS, MAX_EVENT, MAX_QUERY_PARAMETERS, TRANSACTION_HEADER, BuildOptions, join_pairs, read_body
+from .exchange import Exchange
+from .masking import Masker
+
+Message = dict[str, Any]
+
+
+def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transaction_id: str) -> bytes | None:
+    """Return the event as JSON; None for an exchange that is out of the ordinary, of which the event has to be built.
+
+    Ordinary is one that was answered, of which the application said no more than who it was for, and in whose head
+    nothing has to be masked but whole headers. May raise for what makes no event.
+    """
+    if not _is_ordinary(exchange):
+        return None
+    head, status, route = exchange.head, exchange.status, exchange.route
+    uri, verb, sent, answered = head.uri, head.verb.upper(), head.headers, join_pairs(exchange.response_headers)
+    if "query=" in uri or "extensions=" in uri or uri.count("&") >= MAX_QUERY_PARAMETERS:
+        # An operation of GraphQL, and more parameters than the collector takes.
+        return None
+    if exchange.transaction_header:
+        sent = {**sent, TRANSACTION_HEADER: exchange.transaction_header}
+        answered[TRANSACTION_HEADER] = exchange.transaction_header
+    if not masker.is_clean(uri, (sent, answered), () if route is None else (route,)):
+        return None
+    request: Message = {"time": wire_time(exchange.started), "uri": uri, "verb": verb, "headers": masker.by_name(sent)}
+    address = options.client_address(head) if options.client_address else head.peer
+    if address is not None:
+        request["ip_address"] = address
+    if options.api_version is not None:
+        request["api_version"] = options.api_version
+    ended = exchange.started if exchange.ended is None else exchange.ended
+    response: Message = {"time": wire_time(ended), "status": status, "headers": masker.by_name(answered)}
+    notes: dict[str, Any] = {}
+    for message, buffer, headers, side in (
+        (request, exchange.request_body, sent, "request"),
+        (response, None if status in BODILESS or verb == "HEAD" else exchange.response_body, answered, "response"),
+    ):
+        if buffer is not None and not _put_body(message, read_body(buffer, headers, options, side, notes), masker):
+            return None
+    metadata = _metadata(route, notes, masker)
+    return _written({"request": request, "response": response}, exchange, transaction_id, metadata)
+
+
+def _is_ordinary(exchange: Exchange) -> bool:
+    return (
+        exchange.status is not None
+        and exchange.metadata is None
+        and exchange.session_token is None
+        and exchange.error is None
+        and exchange.shadow is None
+    )
+
+
+def _put_body(message: Message, body: Body | None, masker: Masker) -> bool:
+    """Put a masked body into its message; return whether it fits there as it is."""
+    if body is None:
+        return True
+    body = masker.body(body)
+    text = body.encoded()
+    message["body"], message["transfer_encoding"] = orjson.Fragment(text), body.transfer_encoding
+    return len(text) <= MAX_BODY
+
+
+def _metadata(route: str | None, notes: dict[str, Any], masker: Masker) -> Any:
+    if route is None and not notes:
+        return None
+    metadata = notes if route is None else {**notes, "route": route}
+    # The route was looked at with the head.
+    return metadata if not notes and masker.is_simple(metadata) else masker.value(metadata)
+
+
+def _written(wire: Message, exchange: Exchange, transaction_id: str, metadata: Any) -> bytes | None:
+    """Return the messages and what stands beside them as JSON, None when that does not fit or needs a closer look."""
+    for name, value in (
+        ("user_id", exchange.user_id),
+        ("company_id", exchange.company_id),
+        ("transaction_id", transaction_id),
+        ("direction", exchange.direction),
+        ("weight", exchange.weight),
+        ("metadata", metadata),
+        ("blocked_by", exchange.blocked_by),
+    ):
+        if value is not None:
+            wire[name] = value
+    try:
+        encoded = orjson.dumps(wire, default=jsontext.foreign, option=jsontext.OPTIONS)
+    except (TypeError, RecursionError):
+        return None
+    return encoded if len(encoded) <= MAX_EVENT else None
