@@ -143,6 +143,22 @@ def test_options_are_used(tmp_path: Path) -> None:
         assert httpx.get(f"{url}/v1/config", headers={"X-Moesif-Application-Id": app}).status_code == 503
 
 
+def test_the_garbage_collector_leaves_a_batch_alone() -> None:
+    """What is imported is looked at no more, and a full batch is parsed without one collection."""
+    program = """
+import gc, json, orjson
+from moesif_middleware.cli.collector import tune_interpreter
+import moesif_middleware.collector.app
+tune_interpreter()
+before = [generation["collections"] for generation in gc.get_stats()]
+events = orjson.loads(json.dumps([{"body": [[] for _ in range(38)]}] * 500))
+after = [generation["collections"] for generation in gc.get_stats()]
+print(json.dumps([gc.isenabled(), gc.get_freeze_count() > 10_000, len(events), after == before]))
+"""
+    answer = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout) == [True, True, 500, True]
+
+
 def test_secrets_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Where no other user of the machine reads them; an option wins."""
     found = {"STORE": f"sqlite:///{tmp_path}/a.db", "APP_ID": "one two", "MANAGEMENT_KEY": "all reader=read:events"}
