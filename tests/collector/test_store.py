@@ -186,6 +186,48 @@ def test_a_file_of_an_older_program_is_migrated(path: Path) -> None:
     assert [line[3] for line in plan] == ["SEARCH e USING COVERING INDEX events_by_time (app=?)"]
 
 
+def test_documents_of_over_two_kilobytes_share_pages(path: Path) -> None:
+    """Three in a page: of pages of 4 KB each would fill half of one, and nearly half of the file would be empty."""
+    store = SQLiteStore(path)
+    store.append(APP, [replace(row(f"id-{number}"), doc="x" * 2400) for number in range(300)]).result()
+    store.close()
+    assert path.stat().st_size < 300 * 3500
+
+
+def test_a_file_keeps_its_pages(path: Path) -> None:
+    """A file of another page size is used as it is."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA page_size = 4096")
+    connection.execute("CREATE TABLE other (value)")
+    connection.close()
+    store = SQLiteStore(path)
+    try:
+        assert store.append(APP, [row()]).result() == Appended(1, 0)
+        with store.reading() as reader:
+            assert reader.execute("PRAGMA page_size").fetchone() == (4096,)
+    finally:
+        store.close()
+
+
+def test_a_group_fits_into_the_memory_of_the_writer(path: Path) -> None:
+    """No page is written before the commit: an index page that is, is written again when the next row changes it."""
+    store = SQLiteStore(path)
+    rows = [replace(row(f"id-{number}"), doc="x" * 3900) for number in range(2000)]
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        app = store.app_number(APP)
+        before = log.stat().st_size
+
+        def append(connection: sqlite3.Connection) -> int:
+            append_rows(connection, app, rows)
+            return log.stat().st_size
+
+        assert store._writer.submit(append).result() == before
+        assert log.stat().st_size > before
+    finally:
+        store.close()
+
+
 def test_a_hot_path_has_an_index(path: Path) -> None:
     """Of events before and after, also of those that a process writes which does not know; gone with their events."""
     plain = SQLiteStore(path)
