@@ -22,7 +22,7 @@ SWITCH_SECONDS = 0.0005
 """How long one thread may keep the interpreter: at the usual 5 ms the writing thread waits more than it writes."""
 
 YOUNG_OBJECTS = 50_000
-"""Containers made, less those freed, before the garbage collector looks: 500 events parse to 20 000, without a cycle."""
+"""Containers made, less those freed, before the garbage collector looks: 500 events parse to 20 000, no cycle."""
 
 _SCOPED_KEY = re.compile(r"(.*?)=([a-z]+:[a-z_]+(?:,[a-z]+:[a-z_]+)*)")
 """A key and its scopes; any other ``=`` belongs to the key."""
