@@ -29,6 +29,7 @@ from .json_paths import JsonPaths, State
 from .json_walk import PAIR_VALUES, Walk
 from .markers import Masked, Report, marker, note
 from .secret_cookies import mask_cookies, mask_set_cookies
+from .secret_hints import SecretHints
 from .secret_names import HEADERS, PHRASES, SecretNames
 from .secret_pairs import SecretPairs
 from .secret_text import SecretText
@@ -135,16 +136,15 @@ class Masker:
         """Header names that were seen and that no rule knows."""
         self._seen: set[str] = set()
         """Values of such headers in which nothing was found: the next request is likely to have them as well."""
-        self._text = text = SecretText(names)
-        self._pairs = pairs = SecretPairs(names)
-        self._strings = values.look(_ASCII_ESCAPE, _ENCODED, text.escaped_hint, pairs.hint)
-        self._json = values.look(_ASCII_ESCAPE, _ENCODED, text.escaped_hint, text.key_hint, pairs.hint)
-        self._plain = values.look(_ENCODED, text.plain_hint, pairs.hint)
-        self._prose = values.look(_ASCII_ESCAPE, _ENCODED, text.prose_hint, text.part_hint, pairs.hint)
+        self._text = SecretText(names)
+        self._pairs = SecretPairs(names)
+        hints = SecretHints(names)
+        self._strings = values.look(_ASCII_ESCAPE, _ENCODED, hints.strings)
+        self._json = values.look(_ASCII_ESCAPE, _ENCODED, hints.json)
+        self._plain = values.look(_ENCODED, hints.plain)
+        self._prose = values.look(_ASCII_ESCAPE, _ENCODED, hints.prose)
         self._binary_names = names.binary_names()
-        self._uris = SecretUris(
-            names, values, self._rules_of_string, _ENCODED, text.plain_hint, text.uri_hint, pairs.hint
-        )
+        self._uris = SecretUris(names, values, self._rules_of_string, _ENCODED, hints.uri)
 
     def event(self, event: Event, report: Report | None = None) -> Event:
         """Mask an event in place and return it. Ids stay; bodies are ``Body`` objects or wire values."""

@@ -16,6 +16,15 @@ from .secret_names import SecretNames
 from .secret_values import linear
 
 _NAMING = "|".join(dict.fromkeys(name.lower() for name in PAIR_NAMES)).encode()
+# What stands in front of a name, and what the name may begin with.
+_ATTRIBUTE = b"<[A-Za-z][^<>]*[\\s\"'](?i:%s)\\s*=\\s*\\\\*[\"']?" % _NAMING, b"[^\\s\"'<>=\\\\]*"
+_SIBLING = b"<(?i:%s)>\\s*" % _NAMING, b"[^\\s<>]*"
+_LINE = b"(?i:%s)[\"']?:[ \\t]*[\"']?" % _NAMING, b"[^\\s\"':,{}]*"
+_MEMBER = b"\\\\*[\"'](?i:path|%s)\\\\*[\"']\\s*:\\s*\\\\*[\"']" % _NAMING, b"[^ \"'\\\\]*"
+NAMED = tuple(before + begins for before, begins in (_MEMBER, _ATTRIBUTE, _SIBLING, _LINE))
+"""RE2 patterns for what stands in front of the words of a name that has its value beside it, in plain text or JSON."""
+NAMED_MEMBER = NAMED[0]
+"""The one of them for a JSON object."""
 _VALUE = re.compile(
     rb"""([\s"'](?:value|content|val)\s*=\s*\\*)(?:"([^"<>]*)(?:"|\Z)|'([^'<>]*)(?:'|\Z)|([^\s"'<>\\]+))""",
     re.IGNORECASE,
@@ -30,22 +39,17 @@ Change = Callable[[bytes, Any, bytes], tuple[int, int, bytes]]
 class SecretPairs:
     """The name rules as they apply to pairs. Immutable."""
 
-    __slots__ = ("_elements", "_lines", "_names", "_siblings", "hint")
+    __slots__ = ("_elements", "_lines", "_names", "_siblings")
 
     def __init__(self, names: SecretNames) -> None:
         self._names = names
         stem = b"(?:%s|%s)" % (names.stems(), names.last_stems())
-        attribute = b"<[A-Za-z][^<>]*[\\s\"'](?i:%s)\\s*=\\s*\\\\*[\"']?([^\\s\"'<>=\\\\]*%s" % (_NAMING, stem)
-        sibling = b"<(?i:%s)>\\s*([^\\s<>]*%s" % (_NAMING, stem)
-        line = b"(?i:%s)[\"']?:[ \\t]*[\"']?([^\\s\"':,{}]*%s" % (_NAMING, stem)
-        member = b"\\\\*[\"'](?i:path|%s)\\\\*[\"']\\s*:\\s*\\\\*[\"']([^ \"'\\\\]*(?:%s|\\\\)" % (_NAMING, stem)
-        self._elements = linear(attribute + b"[^\\s\"'<>\\\\]*)[^<>]*(?:>|\\z)")
-        self._siblings = linear(sibling + b"[^\\s<>]*)\\s*</[^<>]*>\\s*<([A-Za-z][^\\s<>/]*)[^<>]*>")
+        self._elements = linear(b"%s(%s%s[^\\s\"'<>\\\\]*)[^<>]*(?:>|\\z)" % (*_ATTRIBUTE, stem))
+        self._siblings = linear(b"%s(%s%s[^\\s<>]*)\\s*</[^<>]*>\\s*<([A-Za-z][^\\s<>/]*)[^<>]*>" % (*_SIBLING, stem))
         self._lines = linear(
-            line + b"[^\\s\"':,{}]*)[\"']?[ \\t]*\\r?\\n[ \\t]*[\"']?values?[\"']?:[ \\t]*([^\\s][^\\r\\n]*)"
+            b"%s(%s%s[^\\s\"':,{}]*)[\"']?[ \\t]*\\r?\\n[ \\t]*[\"']?values?[\"']?:[ \\t]*([^\\s][^\\r\\n]*)"
+            % (*_LINE, stem)
         )
-        self.hint = b")|".join((member, attribute, sibling, line)) + b")"
-        """Matches wherever there may be a pair, in plain text or in JSON as it is spelt."""
 
     def mask(self, data: bytes) -> tuple[bytes, list[str]]:
         """Return the text with the values masked that an attribute, an element or a line beside them names."""

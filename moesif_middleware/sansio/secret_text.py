@@ -15,9 +15,12 @@ from .markers import MARKER, marker
 from .secret_names import SecretNames
 from .secret_values import linear
 
-_NAME = rb"[A-Za-z0-9_$@%\[\].\-]"
-_TAG = rb"[A-Za-z0-9_.:\-]"
-_GAP = rb"(?:\s|\\[nrt])*"
+NAME = rb"[A-Za-z0-9_$@%\[\].\-]"
+"""A character of a name in text."""
+TAG = rb"[A-Za-z0-9_.:\-]"
+"""A character of the name of an XML element."""
+GAP = rb"(?:\s|\\[nrt])*"
+"""White space, as it is or as JSON spells it."""
 _SIGN = rb"(?:=>|:=|=|:)"
 _MARK = MARKER.encode()
 _MARKED = re.compile(re.escape(_MARK) + rb"\w+\]")
@@ -37,7 +40,8 @@ _BLANK = re.compile(rb"[ \t]*")
 _BLANKS = (b" ", b"\t")
 _BACKSLASHES = re.compile(rb"\\*")
 _BACKSLASH = 92
-_PART_START = rb"(?i:content-disposition:)"
+PART_START = rb"(?i:content-disposition:)"
+"""What the head of a part of a multipart body begins with."""
 _PART = linear(
     rb"(?i)content-disposition:[^\r\n]*[;\s]name\*?=\"?(?:[\w-]*'[^']*')?([^\"\r\n;]*)[^\r\n]*(?:\r?\n[^\r\n]+)*\r?\n\r?\n"
 )
@@ -46,34 +50,17 @@ _PART = linear(
 class SecretText:
     """The name rules as patterns for text. Immutable."""
 
-    __slots__ = ("_find", "_names", "escaped_hint", "key_hint", "part_hint", "plain_hint", "prose_hint", "uri_hint")
+    __slots__ = ("_find", "_names")
 
     def __init__(self, names: SecretNames) -> None:
         self._names = names
         stem, last = names.stems(), names.last_stems()
-        name = b"(?:%s(?:%s(?:%s%s*)?|%s[^A-Za-z\\s<>\"'=:&]*))" % (_NAME + b"*", stem, _NAME, _NAME, last)
-        self.prose_hint = (
-            b"<(%s)(?:[\\s/][^<>]*)?>" % name.replace(_NAME, _TAG)
-            + b"|(%s*(?:%s|%s)[^\"'\\\\<>=:\\r\\n]*)(\\\\*[\"'])%s%s" % (_NAME, stem, last, _GAP, _SIGN)
+        name = b"(?:%s(?:%s(?:%s%s*)?|%s[^A-Za-z\\s<>\"'=:&]*))" % (NAME + b"*", stem, NAME, NAME, last)
+        self._find = linear(
+            b"<(%s)(?:[\\s/][^<>]*)?>" % name.replace(NAME, TAG)
+            + b"|(%s*(?:%s|%s)[^\"'\\\\<>=:\\r\\n]*)(\\\\*[\"'])%s%s" % (NAME, stem, last, GAP, _SIGN)
             + b"|(%s)[ \\t]*(?:%s|%%3[Dd])" % (name, _SIGN)
         )
-        """Matches wherever ``mask`` may find something."""
-        self.part_hint = _PART_START
-        """Matches wherever ``mask_parts`` may find something."""
-        self._find = linear(self.prose_hint)
-        any_stem = b"(?:%s|%s)" % (stem, last)
-        rest = b'(?:[^"\\\\]|\\\\.)*"\\s*:'
-        self.key_hint = b"|".join((b"%s%s" % (stem, rest), b'%s[^A-Za-z"\\\\]*"\\s*:' % last, b"\\\\.%s" % rest))
-        """Matches wherever JSON text has something under a secret name, or a name with an escape."""
-        bare = b"%s%s*%s" % (any_stem, _NAME, _GAP)
-        ends = b"%s(?:=|%%3[Dd]|:%s[0-9])|<%s*%s|(?i:authorization|cookie)%s:" % (bare, _GAP, _TAG, any_stem, _GAP)
-        quoted = b"%s[^\"'\\\\<>=:]*%s%s[:=]"
-        self.escaped_hint, self.plain_hint = (
-            b"|".join((quoted % (any_stem, mark, _GAP), b"%s:%s%s" % (bare, _GAP, mark), ends))
-            for mark in (b"(?:\\\\+[\"']|')", b"\\\\*[\"']")
-        )
-        """Both match wherever a string names a secret and its value: as JSON spells it, and in plain text."""
-        self.uri_hint = b"%s[^=&?#]*=" % any_stem
 
     def mask(self, data: bytes, *, prose: bool = False) -> tuple[bytes, list[str]]:
         """Return the text with the values of secret names masked, and the rules that found one.

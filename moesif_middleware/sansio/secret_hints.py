@@ -1,0 +1,68 @@
+"""Where the name of a secret may stand beside its value, as one RE2 pattern for each kind of text.
+
+What matches says that there may be something to mask; what does not says that there is nothing. The names take nearly
+all of such a pattern, and RE2 holds a limited number of the states that they make: so they stand once with all that
+may follow them, and once behind all that may stand in front.
+"""
+
+from __future__ import annotations
+
+from .secret_names import SecretNames
+from .secret_pairs import NAMED, NAMED_MEMBER
+from .secret_text import GAP, NAME, PART_START, TAG
+
+# The rest of a JSON name, and the colon behind it.
+_REST = b'(?:[^"\\\\]|\\\\.)*"\\s*:'
+
+
+class SecretHints:
+    """The name rules as hints. Each matches wherever there is a name with a value, or a pair of both."""
+
+    __slots__ = ("json", "plain", "prose", "strings", "uri")
+
+    def __init__(self, names: SecretNames) -> None:
+        self._compose(names.stems(), names.last_stems())
+
+    def _compose(self, stem: bytes, last: bytes) -> None:
+        word = b"(?:%s|%s)" % (stem, last)
+        pairs = b"%s\\\\" % NAMED_MEMBER
+        header = b"(?i:authorization|cookie)%s:" % GAP
+        in_front = b"(?:%s|<%s*)%s" % (b"|".join(NAMED), TAG, word)
+        spelt, plain = _behind(b"(?:\\\\+[\"']|')"), _behind(b"\\\\*[\"']")
+        others = (in_front, pairs, header)
+        self.strings = _any(b"%s(?:%s)" % (word, spelt), *others)
+        """For the strings of JSON text, as it is spelt."""
+        self.json = _any(
+            b"%s(?:%s|%s)" % (stem, _REST, spelt),
+            b'%s(?:[^A-Za-z"\\\\]*"\\s*:|%s)' % (last, spelt),
+            b"\\\\.%s" % _REST,
+            *others,
+        )
+        """For JSON text: the same, or anything under a secret name or under a name with an escape."""
+        self.plain = _any(b"%s(?:%s)" % (word, plain), *others)
+        """For plain text, such as a JSON string stands for."""
+        self.uri = _any(b"%s(?:%s|[^=&?#]*=)" % (word, plain), *others)
+        """For plain text and for a URI once it is decoded."""
+        ends = b"[ \\t]*(?:[=:]|%3[Dd])"
+        tail = b"[^A-Za-z\\s<>\"'=:&]*"
+        quoted = b"[^\"'\\\\<>=:\\r\\n]*\\\\*[\"']%s[=:]" % GAP
+        self.prose = _any(
+            b"%s(?:%s|%s*%s)" % (stem, quoted, NAME, ends),
+            b"%s(?:%s|%s%s)" % (last, quoted, tail, ends),
+            b"<%s*(?:%s%s*|%s%s)(?:[\\s/][^<>]*)?>" % (TAG, stem, TAG, last, tail),
+            b"(?:%s)%s" % (b"|".join(NAMED), word),
+            pairs,
+            PART_START,
+        )
+        """For text that is no JSON."""
+
+
+def _behind(mark: bytes) -> bytes:
+    """Return what follows a name that a string tells with its value. ``mark`` is how quotation marks are spelt."""
+    quoted = b"[^\"'\\\\<>=:]*%s%s[:=]" % (mark, GAP)
+    bare = b"%s*%s(?:=|%%3[Dd]|:%s(?:%s|[0-9]))" % (NAME, GAP, GAP, mark)
+    return quoted + b"|" + bare
+
+
+def _any(*patterns: bytes) -> bytes:
+    return b"|".join(patterns)
