@@ -20,8 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from moesif_middleware.collector.intake import Arrival, event_row
-from moesif_middleware.collector.stores import EventRow, Recent, Store
+from moesif_middleware.collector.qualifiers import query
+from moesif_middleware.collector.stores import EventRow, ReadsColumns, Recent, Store
 from moesif_middleware.collector.stores.opening import open_store
+from moesif_middleware.collector.summary import Span, summarize
+from moesif_middleware.collector.tally import COLUMNS, Tally
 from moesif_middleware.models import wire_time
 
 from .servers import cluster, one
@@ -95,6 +98,7 @@ def main() -> int:
         timed("the newest 100", options.runs, lambda: store.recent(APP, Recent(limit=100)))
         timed("the newest 100 errors", options.runs, lambda: store.recent(APP, Recent(limit=100, status="5xx")))
         timed("one event by its id", options.runs, lambda: store.get(APP, "events", last))
+        timed("the page's overview of seven days", options.runs, lambda: overview(store))
         for title, body in SEARCHES.items():
             timed(title, options.runs, partial(store.search, APP, "events", body))
     return 0
@@ -167,6 +171,18 @@ def event(draw: random.Random, number: int, moment: float) -> dict[str, Any]:
         "weight": 1,
         "direction": "Incoming",
     }
+
+
+def overview(store: Store) -> dict[str, Any]:
+    """Return the figures of the page's overview, as its endpoint does."""
+    now = int(time.time() * 1000)
+    span = Span(now - WEEK * 1000, now)
+    if not isinstance(store, ReadsColumns):
+        return summarize(store, APP, [], span)
+    tally = Tally(span)
+    for piece in store.columns(APP, query([]), COLUMNS, (span.first, span.last)):
+        tally.add(piece)
+    return tally.answer()
 
 
 def timed(title: str, runs: int, work: Callable[[], Any]) -> None:

@@ -17,7 +17,6 @@ FEW_PERCENTS: Final = (50, 95)
 """The levels of latency over time."""
 
 TOP: Final = 10
-ROUTES_IN_A_BUCKET: Final = 20
 MOST_BUCKETS: Final = 72
 NO_RESPONSE: Final = "none"
 
@@ -62,8 +61,8 @@ def summarize(store: Store, app: str, qualifiers: list[Qualifier], span: Span) -
         "total": answer["hits"]["total"],
         "errors": found["errors"]["doc_count"],
         "latency": _percentiles(found["latency"]),
-        "by_status": [_bucket(bucket, "status") for bucket in found["by_status"]["buckets"]],
-        "by_route": [_bucket(bucket, "route") for bucket in found["by_route"]["buckets"]],
+        "by_status": [_bucket(bucket) for bucket in found["by_status"]["buckets"]],
+        "by_route": _by_route(found),
         "latency_over_time": [
             {"at": int(bucket["key"]), **_percentiles(bucket["latency"])} for bucket in found["by_status"]["buckets"]
         ],
@@ -79,7 +78,6 @@ def _aggregations(span: Span) -> dict[str, Any]:
     }
     few_percents = {"percentiles": {"field": "duration_ms", "percents": list(FEW_PERCENTS)}}
     percents = {"percentiles": {"field": "duration_ms", "percents": list(PERCENTS)}}
-    routes = {"terms": {"field": "request.route", "size": ROUTES_IN_A_BUCKET}}
     return {
         "errors": _ERRORS,
         "latency": percents,
@@ -87,21 +85,31 @@ def _aggregations(span: Span) -> dict[str, Any]:
             "date_histogram": over_time,
             "aggs": {"status": {"filters": {"filters": _CLASSES}}, "latency": few_percents},
         },
-        "by_route": {"date_histogram": over_time, "aggs": {"route": routes}},
         "routes": {
             "terms": {"field": "request.route", "size": TOP},
-            "aggs": {"errors": _ERRORS, "latency": percents},
+            "aggs": {"errors": _ERRORS, "latency": percents, "over_time": {"date_histogram": over_time}},
         },
         "users": {"terms": {"field": "user_id", "size": TOP}, "aggs": {"errors": _ERRORS}},
         "companies": {"terms": {"field": "company_id", "size": TOP}, "aggs": {"errors": _ERRORS}},
     }
 
 
-def _bucket(bucket: dict[str, Any], name: str) -> dict[str, Any]:
-    parts = bucket[name]["buckets"]
-    pairs = parts.items() if isinstance(parts, dict) else ((part["key"], part) for part in parts)
-    counts = {str(key): part["doc_count"] for key, part in pairs if part["doc_count"]}
+def _bucket(bucket: dict[str, Any]) -> dict[str, Any]:
+    counts = {key: part["doc_count"] for key, part in bucket["status"]["buckets"].items() if part["doc_count"]}
     return {"at": int(bucket["key"]), "count": bucket["doc_count"], "parts": counts}
+
+
+def _by_route(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return how often the routes that are called most were called over time."""
+    parts: dict[Any, dict[str, int]] = {}
+    for route in found["routes"]["buckets"]:
+        for bucket in route["over_time"]["buckets"]:
+            if bucket["doc_count"]:
+                parts.setdefault(bucket["key"], {})[route["key"]] = bucket["doc_count"]
+    return [
+        {"at": int(bucket["key"]), "count": bucket["doc_count"], "parts": parts.get(bucket["key"], {})}
+        for bucket in found["by_status"]["buckets"]
+    ]
 
 
 def _top(bucket: dict[str, Any]) -> dict[str, Any]:

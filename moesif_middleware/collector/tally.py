@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from .search.sqlite import weighted_percentiles
-from .summary import FEW_PERCENTS, NO_RESPONSE, PERCENTS, ROUTES_IN_A_BUCKET, TOP, Span
+from .summary import FEW_PERCENTS, NO_RESPONSE, PERCENTS, TOP, Span
 
 COLUMNS: Final = ("time_ms", "status", "duration_ms", "weight", "route", "user_id", "company_id")
 """What is counted over, in the order in which ``add`` takes it."""
@@ -52,6 +52,7 @@ class Tally:
         starts = range(span.first // span.step * span.step, span.last + 1, span.step)
         statuses, routes = _grouped(self._buckets, 0, 1), _grouped(self._buckets, 0, 2)
         latencies, route_latencies = _grouped(self._latencies, 0, 1), _grouped(self._routes, 0, 2)
+        top_routes = _top(_grouped(self._routes, 0, 1))
         counts = {at: _total(statuses.get(at, _NOTHING)) for at in starts}
         return {
             "first": span.first,
@@ -65,16 +66,13 @@ class Tally:
                 for at, count in counts.items()
             ],
             "by_route": [
-                {"at": at, "count": count, "parts": _most_frequent(routes.get(at, _NOTHING))}
+                {"at": at, "count": count, "parts": _of(top_routes, routes.get(at, _NOTHING))}
                 for at, count in counts.items()
             ],
             "latency_over_time": [
                 {"at": at, **_percentiles([latencies.get(at, _NOTHING)], FEW_PERCENTS)} for at in starts
             ],
-            "routes": [
-                {**row, "latency": _percentiles([route_latencies[row["key"]]], PERCENTS)}
-                for row in _top(_grouped(self._routes, 0, 1))
-            ],
+            "routes": [{**row, "latency": _percentiles([route_latencies[row["key"]]], PERCENTS)} for row in top_routes],
             "users": _top(_grouped(self._users, 0, 1)),
             "companies": _top(_grouped(self._companies, 0, 1)),
         }
@@ -109,9 +107,8 @@ def _classes(statuses: Counter[Any]) -> dict[str, int]:
     return dict(sorted(found.items()))
 
 
-def _most_frequent(routes: Counter[Any]) -> dict[str, int]:
-    pairs = [(route, count) for route, count in routes.items() if route is not None]
-    return dict(sorted(pairs, key=lambda pair: (-pair[1], pair[0]))[:ROUTES_IN_A_BUCKET])
+def _of(rows: Sequence[dict[str, Any]], counts: Counter[Any]) -> dict[str, int]:
+    return {row["key"]: counts[row["key"]] for row in rows if row["key"] in counts}
 
 
 def _top(groups: Groups) -> list[dict[str, Any]]:

@@ -6,13 +6,19 @@ import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from benchmarks.servers import Server
 from moesif_middleware.collector.app import create_app
+from moesif_middleware.collector.intake import Arrival, event_row
 from moesif_middleware.collector.qualifiers import parse, query
+from moesif_middleware.collector.search.times import wire_millis
 from moesif_middleware.collector.settings import CollectorSettings
-from moesif_middleware.collector.stores import sqlite
+from moesif_middleware.collector.stores import EventRow, sqlite
+from moesif_middleware.collector.stores.clickhouse.address import parse_address
+from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
 from moesif_middleware.collector.summary import Span, summarize
 from moesif_middleware.collector.tally import COLUMNS, Tally
@@ -29,6 +35,21 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SQLiteStore]:
     found.append(APP, rows(400)).result()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def grouping(clickhouse: Server) -> Iterator[ClickHouseStore]:
+    found = ClickHouseStore(parse_address(f"{clickhouse.url}/overview"), clock=lambda: NOW / 1000)
+    found.append(APP, rows(400)).result(timeout=30)
+    yield found
+    found.close()
+
+
+def made(route: str, moment: int) -> EventRow:
+    time = wire_millis(moment)
+    request = {"time": time, "uri": f"https://api.example.com{route}", "verb": "GET", "route": route, "headers": {}}
+    response = {"time": time, "status": 200, "headers": {}}
+    return event_row({"transaction_id": str(uuid4()), "request": request, "response": response}, Arrival(NOW, None))
 
 
 def counted(store: SQLiteStore, text: str, span: Span) -> dict[str, Any]:
@@ -48,6 +69,29 @@ def test_counting_gives_what_grouping_gives(
     for count in (2_000, 7):
         monkeypatch.setattr(sqlite, "PIECE_ROWS", count)
         assert counted(store, text, span) == grouped
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("text", FILTERS)
+def test_clickhouse_groups_to_the_same(store: SQLiteStore, grouping: ClickHouseStore, text: str) -> None:
+    span = Span(FIRST, NOW)
+    assert summarize(grouping, APP, parse(text), span) == counted(store, text, span)
+
+
+def test_a_route_is_counted_where_others_are_called_more(tmp_path: Path) -> None:
+    """The routes over time are those that are called most in all, each with all its calls."""
+    many = [made(f"/{number}", NOW - 3_600_000) for number in range(25) for _ in range(2)]
+    steady = [made("/steady", NOW - 3_600_000), *(made("/steady", NOW) for _ in range(9))]
+    found = SQLiteStore(tmp_path / "events.db", clock=lambda: NOW / 1000)
+    try:
+        found.append(APP, [*many, *steady]).result()
+        span = Span(NOW - 2 * 3_600_000, NOW)
+        for answer in (summarize(found, APP, [], span), counted(found, "", span)):
+            assert answer["routes"][0]["key"] == "/steady"
+            assert sum(bucket["parts"].get("/steady", 0) for bucket in answer["by_route"]) == 10
+            assert {len(bucket["parts"]) for bucket in answer["by_route"]} == {0, 1, 10}
+    finally:
+        found.close()
 
 
 def test_the_ends_of_the_range_belong_to_it(store: SQLiteStore) -> None:

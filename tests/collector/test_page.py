@@ -481,6 +481,8 @@ def test_everything_is_within_reach_on_a_telephone(tab: Tab, served: Served, app
     try:
         for view in ("events", "overview", "rules"):
             show(tab, served, app, view=view)
+            if view == "rules":
+                tab.click("#new-rule")
             beyond = """[...document.querySelectorAll("button, nav a, select, input")].filter(node => {
                 const box = node.getBoundingClientRect();
                 return box.width > 1 && (box.left < 0 || box.right > innerWidth);

@@ -66,8 +66,9 @@ export class Events {
     const ours = error.status === 400;
     byId("filter-error").textContent = ours ? error.message : "";
     this.connection(ours ? "idle" : "off");
-    if (ours) return;
+    if (ours && this.table.rows.length) return;
     this.table.replace([], true);
+    if (ours) return;
     byId("empty").hidden = false;
     byId("empty").replaceChildren(...failed(error.status ? error.message : "The collector does not answer. Is it running?", () => this.load()));
     this.retry = setTimeout(() => this.load(), RETRY_MS);

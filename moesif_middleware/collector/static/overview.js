@@ -99,7 +99,7 @@ export class Overview {
   }
 
   data(found) {
-    return this.by === "status" ? found.by_status : withOthers(found.by_route);
+    return this.by === "status" ? found.by_status : withOthers(found);
   }
 
   switch() {
@@ -139,18 +139,16 @@ function panel(title, extras, ...content) {
 }
 
 function routeSeries(found) {
-  const sums = new Map();
-  for (const bucket of found.by_route) for (const [key, number] of Object.entries(bucket.parts)) sums.set(key, (sums.get(key) ?? 0) + number);
-  const top = [...sums].sort((a, b) => b[1] - a[1]).slice(0, 5).map(([key], index) => ({ key, label: key, kind: `r${index + 1}` }));
+  const top = found.routes.slice(0, 5).map(({ key }, index) => ({ key, label: key, kind: `r${index + 1}` }));
   return [...top, { key: OTHERS, label: "others", kind: "k0" }];
 }
 
 // No route begins with a space.
 const OTHERS = " others";
 
-function withOthers(buckets) {
-  const kept = new Set(routeSeries({ by_route: buckets }).map(({ key }) => key));
-  return buckets.map((bucket) => {
+function withOthers(found) {
+  const kept = new Set(routeSeries(found).map(({ key }) => key));
+  return found.by_route.map((bucket) => {
     const parts = Object.fromEntries(Object.entries(bucket.parts).filter(([key]) => kept.has(key)));
     const rest = bucket.count - Object.values(parts).reduce((sum, number) => sum + number, 0);
     return { ...bucket, parts: rest > 0 ? { ...parts, [OTHERS]: rest } : parts };
