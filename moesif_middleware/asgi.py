@@ -70,34 +70,40 @@ class MoesifMiddleware:
             await self.app(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, outer: Exchange | None) -> None:
+        moesif = self.moesif
         try:
-            call = _Call(self.moesif, scope, receive, send, self.app, self._templates)
+            call = _Call(moesif, scope, receive, send, self.app, self._templates)
             call.exchange.outer = outer
         except Exception as error:
             # A request that cannot even be looked at still belongs to the application.
-            self.moesif.missed(error)
+            moesif.missed(error)
             await self.app(scope, receive, send)
             return
         token = current.set(call.exchange)
         try:
-            if await call.admit():
-                if call.watches:
-                    await self.app(scope, call.receive, call.send)
-                else:
-                    await self.app(scope, receive, send)
+            if moesif.looks_ahead:
+                await call.look_ahead()
+            block = call.admit()
+            if block is not None:
+                await call.block(block)
+            elif call.watches:
+                await self.app(scope, call.receive, call.send)
+            else:
+                await self.app(scope, receive, send)
         except BaseException as error:
             call.raised(error)
             raise
         finally:
             current.reset(token)
-            await call.finish()
+            if not call.done:
+                await call.finish()
 
 
 class _Call:
     """One request on its way: what the application receives and sends passes through here untouched."""
 
     __slots__ = (
-        "_ahead", "_app", "_done", "_headers", "_kept", "_moesif", "_receive", "_scope", "_send", "_templates",
+        "_ahead", "_app", "_headers", "_kept", "_moesif", "_receive", "_scope", "_send", "_templates", "done",
         "exchange", "watches",
     )  # fmt: skip
 
@@ -116,25 +122,29 @@ class _Call:
         """Messages read before the application, for a rule that reads the body."""
         self._kept: BodyBuffer | None = None
         """Where the response's body goes until the exchange is submitted."""
-        self._done = False
+        self.done = False
+        """Whether the exchange was submitted."""
         self.watches = True
         """False when nothing of this request has to be seen."""
 
-    async def admit(self) -> bool:
-        """Identify and decide. Returns whether the application is to run; otherwise the answer has been sent."""
-        moesif, exchange = self._moesif, self.exchange
+    async def look_ahead(self) -> None:
+        """Identify by the hooks, and read what a rule reads of the body."""
+        moesif = self._moesif
         if moesif.hooks_before:
-            await hooks.arun(hooks.before(moesif.hooks, exchange, Request(self._scope), moesif.failed))
+            await hooks.arun(hooks.before(moesif.hooks, self.exchange, Request(self._scope), moesif.failed))
         if moesif.reads_body:
             await self._read_ahead()
-        decision = moesif.admit(exchange)
+
+    def admit(self) -> Block | None:
+        """Decide; return the block, or None when the application is to run."""
+        exchange = self.exchange
+        decision = self._moesif.admit(exchange)
         if decision.headers:
             self._headers = _raw(decision.headers)
         if isinstance(decision, Block):
-            await self._block(decision)
-            return False
+            return decision
         self.watches = exchange.wanted or bool(self._headers) or self._ahead is not None
-        return True
+        return None
 
     async def receive(self) -> Message:
         """Hand the next message to the application, and keep a bounded copy of its body."""
@@ -146,7 +156,7 @@ class _Call:
 
     def _saw(self, message: Message) -> None:
         # What comes after the answer is too late for its event, whose cost is booked.
-        if message["type"] == "http.request" and not self._done:
+        if message["type"] == "http.request" and not self.done:
             body = message.get("body")
             if body:
                 self._moesif.saw(self.exchange, body)
@@ -170,11 +180,12 @@ class _Call:
 
     async def _send_last(self, message: Message) -> None:
         await self._send(message)
-        await self.finish()
+        if not self.done:
+            await self.finish()
 
     def _noted(self, message: Message) -> Message:
         """Return the message that starts the response, with our headers; as it is when we cannot make sense of it."""
-        if self._done:
+        if self.done:
             # A second response to one request is the server's to refuse; the event is of the first.
             return message
         try:
@@ -210,7 +221,7 @@ class _Call:
                 headers.append(pair)
         return headers
 
-    async def _block(self, decision: Block) -> None:
+    async def block(self, decision: Block) -> None:
         """Answer in the application's place."""
         body = decision.body
         length = (b"content-length", b"%d" % len(body))
@@ -234,15 +245,15 @@ class _Call:
         """Note what left the application."""
         if isinstance(error, Exception):
             self.exchange.error = type(error).__name__
-        elif not self._done:
+        elif not self.done:
             # Cancelled: the client has gone or the server stops, and nothing may be awaited any more.
             self._submit()
 
     async def finish(self) -> None:
         """Submit the exchange, once: when the last byte has passed, or when the application is done or has failed."""
-        if self._done:
+        if self.done:
             return
-        self._done = True
+        self.done = True
         moesif = self._moesif
         if moesif.hooks_after:
             await hooks.arun(moesif.conclude(self.exchange, Request(self._scope)))
@@ -251,7 +262,7 @@ class _Call:
             await moesif.aflush_request()
 
     def _submit(self) -> None:
-        self._done, self._kept = True, None
+        self.done, self._kept = True, None
         self._moesif.submit(self.exchange, self._route)
 
     def _route(self) -> str | None:

@@ -28,7 +28,7 @@ from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import SEEN, current, note_exception, running
 from .runtime.lifespan import Lifespan
-from .runtime.streams import AsyncChunks, Chunks, Input
+from .runtime.streams import AsyncChunks, Chunks, Input, may_have_body
 from .sansio.exchange import EnvironHead, Exchange, ScopeHead
 from .sansio.governance import Block
 from .sansio.protocol import TRANSACTION_HEADER
@@ -106,16 +106,19 @@ class MoesifMiddleware:
     def __call__(self, request: Any) -> Any:
         """Serve one request; in an asynchronous chain the answer is a coroutine."""
         handle = self.handle()
-        call = _begin(handle, request, self._is_async)
+        call = _begin(handle, request)
         if self._is_async:
             return self._serve_async(handle, request, call)
         if call is None:
             return _seen_inside(handle, request, self.get_response(request))
         token = current.set(call.exchange)
         try:
-            hooks.run(call.admit())
-            response = call.blocked(call.block) if call.block is not None else self.get_response(request)
-            hooks.run(call.leave(response))
+            if handle.looks_ahead:
+                hooks.run(call.look_ahead())
+            block = call.admit()
+            response = self.get_response(request) if block is None else call.blocked(block)
+            if call.leave(response):
+                call.finish()
         except BaseException as error:
             call.raised(error)
             raise
@@ -128,9 +131,12 @@ class MoesifMiddleware:
             return _seen_inside(handle, request, await self.get_response(request))
         token = current.set(call.exchange)
         try:
-            await hooks.arun(call.admit())
-            response = call.blocked(call.block) if call.block is not None else await self.get_response(request)
-            await hooks.arun(call.leave(response))
+            if handle.looks_ahead:
+                await hooks.arun(call.look_ahead())
+            block = call.admit()
+            response = await self.get_response(request) if block is None else call.blocked(block)
+            if call.leave(response):
+                await call.afinish()
             call.watch_task()
         except BaseException as error:
             call.raised(error)
@@ -140,7 +146,7 @@ class MoesifMiddleware:
         return response
 
 
-def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
+def _begin(handle: Moesif, request: Any) -> _Call | None:
     """Return the call to watch; None when the handle is off, nothing is kept, or another middleware watches already."""
     if not handle.enabled:
         return None
@@ -154,7 +160,7 @@ def _begin(handle: Moesif, request: Any, is_async: bool) -> _Call | None:
         carrier[SEEN] = (*seen, handle.settings.application_id)
         if handle.passes():
             return None
-        call = _Call(handle, request, is_async)
+        call = _Call(handle, request)
         call.exchange.outer = current.get() if seen else None
     except Exception as error:
         # A request that cannot even be looked at still belongs to the application.
@@ -197,38 +203,49 @@ def _head(request: Any) -> EnvironHead | ScopeHead:
     return ScopeHead(scope, headers if type(headers) is list else list(headers or ()))
 
 
+def _may_have_body(request: Any) -> bool:
+    # Of an ASGI request neither header has to say so.
+    return may_have_body(request.META) or getattr(request, "scope", None) is not None
+
+
 class _Call:
     """One request on its way."""
 
-    __slots__ = ("_done", "_headers", "_is_async", "_moesif", "_request", "_response", "block", "exchange")
+    __slots__ = ("_done", "_headers", "_moesif", "_request", "_response", "exchange")
 
-    def __init__(self, handle: Moesif, request: Any, is_async: bool) -> None:
-        self._moesif, self._request, self._is_async = handle, request, is_async
+    def __init__(self, handle: Moesif, request: Any) -> None:
+        self._moesif, self._request = handle, request
         self.exchange: Exchange = handle.begin(_head(request))
-        self.block: Block | None = None
         self._headers: tuple[tuple[str, str], ...] = ()
         """Headers that are set on the response."""
         self._response: Any = None
         self._done = False
 
-    def admit(self) -> hooks.Steps:
-        """Identify and decide, before the view."""
+    def look_ahead(self) -> hooks.Steps:
+        """Identify by the hooks, and read what a rule reads of the body."""
         moesif, exchange, request = self._moesif, self.exchange, self._request
         if moesif.hooks_before:
             yield from hooks.before(moesif.hooks, exchange, request, moesif.failed)
-        if not moesif.snapshot.idle:
-            _identify(moesif, exchange, request)
         stream = getattr(request, "_stream", None)
         if moesif.reads_body and stream is not None:
             length = request.META.get("CONTENT_LENGTH") or ""
             # Not request.body, which refuses large ones, and after which nobody can read() or stream an upload.
-            request._stream = stream = Input.read_ahead(stream, exchange, moesif, length)  # noqa: SLF001
+            request._stream = Input.read_ahead(stream, exchange, moesif, length)  # noqa: SLF001
+
+    def admit(self) -> Block | None:
+        """Identify and decide; return the block, or None when the view is to run."""
+        moesif, exchange, request = self._moesif, self.exchange, self._request
+        if not moesif.snapshot.idle:
+            _identify(moesif, exchange, request)
         decision = moesif.admit(exchange)
         self._headers = decision.headers
         if isinstance(decision, Block):
-            self.block = decision
-        elif exchange.wanted and stream is not None and exchange.request_body is None:
-            request._stream = Input(stream, exchange, moesif)  # noqa: SLF001  # as above
+            return decision
+        if exchange.wanted and exchange.request_body is None and _may_have_body(request):
+            stream = getattr(request, "_stream", None)
+            if stream is not None:
+                request._stream = Input(stream, exchange, moesif)  # noqa: SLF001  # as above
+        return None
 
     def blocked(self, block: Block) -> Any:
         """Return the answer in the view's place."""
@@ -239,16 +256,15 @@ class _Call:
         response.headers["Content-Length"] = str(len(block.body))
         return response
 
-    def leave(self, response: Any) -> hooks.Steps:
-        """Look at the response, and submit unless it is a stream, which is submitted when it ends."""
+    def leave(self, response: Any) -> bool:
+        """Look at the response; return whether that is all, which it is not of a stream."""
         self._response = response
         try:
-            if self._respond(response):
-                return
+            return not self._respond(response)
         except Exception as error:
             # What is wrong with it is for Django to say.
             self._moesif.failed("response", error)
-        yield from self._finish()
+            return True
 
     def _respond(self, response: Any) -> bool:
         """Set our headers, note the response's own and keep its body; return whether the body is still to come."""
@@ -292,31 +308,39 @@ class _Call:
 
     def finish(self) -> None:
         """Submit the exchange, once."""
-        hooks.run(self._finish())
-
-    async def afinish(self) -> None:
-        """Submit the exchange, once."""
-        await hooks.arun(self._finish())
-
-    def _finish(self) -> hooks.Steps:
         if self._done:
             return
         self._done = True
-        moesif, exchange = self._moesif, self.exchange
+        moesif = self._moesif
         if moesif.hooks_after:
-            yield from moesif.conclude(exchange, self._request, self._response)
-        if exchange.wanted:
-            _identify(moesif, exchange, self._request)
-        self._submit()
+            hooks.run(moesif.conclude(self.exchange, self._request, self._response))
+        self._identify_and_submit()
         if moesif.settings.flush_each_request:
-            if self._is_async:
-                yield moesif.aflush_request()
-            else:
-                moesif.flush_request()
+            moesif.flush_request()
+
+    async def afinish(self) -> None:
+        """Submit the exchange, once."""
+        if self._done:
+            return
+        self._done = True
+        moesif = self._moesif
+        if moesif.hooks_after:
+            await hooks.arun(moesif.conclude(self.exchange, self._request, self._response))
+        self._identify_and_submit()
+        if moesif.settings.flush_each_request:
+            await moesif.aflush_request()
+
+    def _identify_and_submit(self) -> None:
+        if self.exchange.wanted:
+            _identify(self._moesif, self.exchange, self._request)
+        self._submit()
 
     def _submit(self) -> None:
         self._done = True
-        self._moesif.submit(self.exchange, lambda: _route(self._request))
+        self._moesif.submit(self.exchange, self._route)
+
+    def _route(self) -> str | None:
+        return _route(self._request)
 
 
 def _session_digest(key: object) -> str | None:

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Request
 from .runtime import hooks
 from .runtime.client import Moesif
 from .runtime.current import SEEN, current
-from .runtime.streams import Chunks, Input, SizedChunks
+from .runtime.streams import Chunks, Input, SizedChunks, may_have_body
 from .sansio.exchange import BodyBuffer, EnvironHead, Exchange
 from .sansio.governance import Block
 from .sansio.protocol import TRANSACTION_HEADER
@@ -27,6 +27,8 @@ Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 StartResponse = Callable[..., Callable[[bytes], object]]
 WSGIApp = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+_TRANSACTION = TRANSACTION_HEADER.lower()
 
 
 class MoesifMiddleware:
@@ -107,7 +109,7 @@ class _Call:
         if moesif.hooks_before:
             request = Request(environ, populate_request=False, shallow=True)
             hooks.run(hooks.before(moesif.hooks, exchange, request, moesif.failed))
-        if moesif.reads_body and _may_have_body(environ):
+        if moesif.reads_body and may_have_body(environ):
             length = environ.get("CONTENT_LENGTH") or ""
             environ["wsgi.input"] = Input.read_ahead(environ["wsgi.input"], exchange, moesif, length)
         decision = moesif.admit(exchange)
@@ -115,7 +117,7 @@ class _Call:
         if isinstance(decision, Block):
             return decision
         self.watches = exchange.wanted or bool(self._headers)
-        if exchange.wanted and exchange.request_body is None and _may_have_body(environ):
+        if exchange.wanted and exchange.request_body is None and may_have_body(environ):
             environ["wsgi.input"] = Input(environ["wsgi.input"], exchange, moesif)
         if self.watches:
             self._watch_files()
@@ -165,11 +167,14 @@ class _Call:
 
     def _with_ours(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
         """Return the headers with those of rules in the place of any of the same name, and the transaction id."""
-        ours = self._headers
-        if self.exchange.transaction_header:
-            ours = (*ours, (TRANSACTION_HEADER, self.exchange.transaction_header))
-        names = {name.lower() for name, _ in ours}
-        return [*(pair for pair in headers if pair[0].lower() not in names), *ours]
+        if self._headers:
+            names = {name.lower() for name, _ in self._headers}
+            headers = [*(pair for pair in headers if pair[0].lower() not in names), *self._headers]
+        own = self.exchange.transaction_header
+        if own:
+            headers = [pair for pair in headers if pair[0].lower() != _TRANSACTION]
+            headers.append((TRANSACTION_HEADER, own))
+        return headers
 
     def block(self, decision: Block) -> list[bytes]:
         """Answer in the application's place."""
@@ -228,13 +233,6 @@ def _keeping(write: Callable[[bytes], object], kept: BodyBuffer) -> Callable[[by
         return result
 
     return keep
-
-
-def _may_have_body(environ: Environ) -> bool:
-    length = environ.get("CONTENT_LENGTH")
-    if length:
-        return bool(length != "0")
-    return bool(environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated"))
 
 
 def _status_line(status: int) -> str:

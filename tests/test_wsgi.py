@@ -149,6 +149,14 @@ def test_an_iterable_keeps_its_length_its_chunks_and_its_close(recorder: Recorde
     assert len(recorder.events) == 2
 
 
+def test_what_is_no_bytes_is_the_servers_to_refuse(recorder: Recorder) -> None:
+    """Whatever an iterable yields is handed on, and does not end the stream."""
+    passed = [b'"one', None, "two", b"", b'three"']
+    answer, _ = call(MoesifMiddleware(answers(lambda: iter(passed)), recorder.moesif))  # type: ignore[arg-type]
+    assert answer.written == passed
+    assert recorder.events[0]["response"]["body"] == "onethree"
+
+
 def test_what_is_written_goes_to_the_servers_own_and_is_captured(recorder: Recorder) -> None:
     """PEP 3333's old way out comes before what is returned, on the wire and in the event."""
 

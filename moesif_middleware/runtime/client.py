@@ -228,7 +228,12 @@ class Moesif:
     @property
     def reads_body(self) -> bool:
         """Return whether some loaded rule reads the body, so that it has to be read ahead."""
-        return self.settings.governance != "off" and self.snapshot.rules.reads_body
+        return self.snapshot.rules.reads_body and self.settings.governance != "off"
+
+    @property
+    def looks_ahead(self) -> bool:
+        """Return whether hooks are asked, or the body is read, before the rules decide."""
+        return self.hooks_before or self.reads_body
 
     def decide(self, exchange: Exchange) -> Allow | Block:
         """Return what the rules say, and whether the event is wanted when that is known. Never raises: fails open."""

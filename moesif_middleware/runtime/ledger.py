@@ -32,8 +32,12 @@ class Ledger:
     def capture(self, state: str, reason: str | None = None) -> None:
         """Enter one thing, which is in ``state`` from the start (``dropped`` with a reason, or a state's name)."""
         with self._lock:
-            self._counts["captured"] += 1
-            self._add(state, 1, reason)
+            counts = self._counts
+            counts["captured"] += 1
+            if reason is None and state in counts:
+                counts[state] += 1
+            else:
+                self._add(state, 1, reason)
 
     def adopt(self, count: int) -> None:
         """Enter things that another process captured and spooled, and that this one takes over."""

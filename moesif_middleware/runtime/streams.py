@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextvars import Token
 from typing import Any, Protocol
 
@@ -147,6 +147,14 @@ class Input:
         return data
 
 
+def may_have_body(environ: Mapping[str, Any]) -> bool:
+    """Return whether the request of a WSGI environ may have a body; an ASGI server says less of that."""
+    length = environ.get("CONTENT_LENGTH")
+    if length:
+        return bool(length != "0")
+    return bool(environ.get("HTTP_TRANSFER_ENCODING") or environ.get("wsgi.input_terminated"))
+
+
 def _bound(size: int | None = -1) -> int | None:
     """Return the most that may be read, None when all is wanted."""
     return None if size is None or size < 0 else size
@@ -162,38 +170,48 @@ def _position(stream: Any) -> int | None:
         return None
 
 
-class Chunks:
-    """The application's iterable, looked at as the server walks through it."""
+_END = object()
 
-    __slots__ = ("_call", "_iterator", "_result")
 
-    def __init__(self, result: Iterable[bytes], call: Call) -> None:
-        self._result, self._call = result, call
-        self._iterator: Iterator[bytes] | None = None
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
-        call = self._call
+def _watched(result: Iterable[bytes], call: Call) -> Iterator[bytes]:
+    """Yield the application's chunks. A generator, since a stream may have very many, and its steps cost least."""
+    exchange = call.exchange
+    iterator: Iterator[bytes] | None = None
+    while True:
         # A generator runs here, not where it was made: what it says with identify() belongs to this request.
-        token: Token[Exchange | None] = current.set(call.exchange)
+        token: Token[Exchange | None] = current.set(exchange)
         try:
-            if self._iterator is None:
-                self._iterator = iter(self._result)
-            chunk = next(self._iterator)
-        except StopIteration:
-            call.finish()
-            raise
+            if iterator is None:
+                iterator = iter(result)
+            chunk: Any = next(iterator, _END)
+            if chunk is _END:
+                call.finish()
+                return
         except BaseException as error:
             call.raised(error)
             raise
         finally:
             current.reset(token)
-        kept = call.exchange.response_body
+        kept = exchange.response_body
         if kept is not None:
             kept.feed(chunk)
-        return chunk
+        yield chunk
+
+
+class Chunks:
+    """The application's iterable, looked at as the server walks through it."""
+
+    __slots__ = ("_call", "_chunks", "_result")
+
+    def __init__(self, result: Iterable[bytes], call: Call) -> None:
+        self._result, self._call = result, call
+        self._chunks = _watched(result, call)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def __next__(self) -> bytes:
+        return next(self._chunks)
 
     def close(self) -> None:
         """Close what the application returned, as PEP 3333 asks, and submit: the end, or a client that has gone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -115,6 +116,26 @@ def test_the_view_reads_every_byte_however_it_reads(recorder: Recorder, where: s
     (event,) = recorder.events
     assert event["request"]["body"] == {"kind": "x"}
     assert event["metadata"]["route"] == where
+
+
+async def test_an_asgi_request_need_not_say_that_it_has_a_body(recorder: Recorder) -> None:
+    """HTTP/2 has neither Content-Length nor Transfer-Encoding to tell by."""
+    messages = [
+        {"type": "http.request", "body": b'{"kind": ', "more_body": True},
+        {"type": "http.request", "body": b'"x"}'},
+    ]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return messages.pop(0) if messages else await asyncio.Event().wait()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/async/1/", "headers": [(b"content-type", b"application/json")]}
+    await ASGIHandler()(scope, receive, send)
+    assert sent[1]["body"] == b'{"kind": "x"}'
+    assert recorder.events[0]["request"]["body"] == {"kind": "x"}
 
 
 def test_an_upload_above_the_capture_limit_arrives_whole(recorder: Recorder) -> None:
