@@ -103,7 +103,10 @@ class Moesif:
         self.keeps_media_type = compile_media_types(settings.capture_content_types)
         self.body_limit = settings.body_bytes if settings.capture_body else 0
         self._options = wire.BuildOptions(
-            api_version=settings.api_version, client_address=self._address, body_bytes=settings.body_bytes
+            api_version=settings.api_version,
+            client_address=self._address,
+            body_bytes=settings.body_bytes,
+            look=self._masker.look,
         )
         self._draw = random.Random()  # noqa: S311  # sampling and correlation ids, no secrets
         self._ids_are_final = True

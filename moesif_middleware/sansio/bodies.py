@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from binascii import b2a_base64
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -49,6 +49,13 @@ _KEEP_PARSED = 128 * 1024
 _LARGE = 1024
 
 
+class Look(Protocol):
+    """A search that a mask has made of what it masks by, joined with ``jsontext.not_shallow``."""
+
+    def finds(self, data: bytes) -> bool:
+        """Return whether JSON text may hold something to mask, or is not shallow."""
+
+
 class _Unset:
     __slots__ = ()
 
@@ -66,10 +73,11 @@ class Body:
     ``problem`` (why it was not decoded).
     ``data`` are the bytes that stand in base64, when these are at hand. ``opaque`` says that they may be text which
     could not be read, so that nobody knows what is in them: the mask withholds them. ``binary`` says that they are no
-    text, and may be a format of records.
+    text, and may be a format of records. ``looked`` is the look that ``raw`` was read with, and whether it found
+    something to mask; None when there was none.
     """
 
-    __slots__ = ("_value", "binary", "data", "notes", "opaque", "raw", "transfer_encoding")
+    __slots__ = ("_value", "binary", "data", "looked", "notes", "opaque", "raw", "transfer_encoding")
 
     def __init__(
         self,
@@ -81,11 +89,13 @@ class Body:
         notes: dict[str, Any] | None = None,
         opaque: bool = False,
         binary: bool = False,
+        looked: tuple[Look, bool] | None = None,
     ) -> None:
         self.transfer_encoding = transfer_encoding
         self.opaque, self.binary = opaque, binary
         self.raw = raw
         self.data = data
+        self.looked = looked
         self.notes: dict[str, Any] = notes if notes is not None else {}
         self._value = _UNSET if raw is not None and len(raw) > _KEEP_PARSED else value
 
@@ -123,12 +133,19 @@ def base64(data: bytes, notes: dict[str, Any] | None = None, *, opaque: bool = F
 
 
 def read(
-    data: bytes, *, total: int, content_type: str, content_encoding: str, limit: int, chunks: int = 0
+    data: bytes,
+    *,
+    total: int,
+    content_type: str,
+    content_encoding: str,
+    limit: int,
+    chunks: int = 0,
+    look: Look | None = None,
 ) -> Body | None:
     """Return what an event says of a body, None when nothing passed.
 
     ``data`` is what was kept of it, ``total`` the bytes and ``chunks`` the pieces that passed; ``limit`` bounds the
-    bytes that are decoded. Never raises for any bytes.
+    bytes that are decoded. A ``look`` spares the mask that made it one over the same text. Never raises for any bytes.
     """
     if not total and not data:
         return None
@@ -148,7 +165,7 @@ def read(
             cut = cut or not complete
     if cut:
         notes["truncated"] = total
-    body = _structured(data, cut, content_type, notes, (chunks, total))
+    body = _structured(data, cut, content_type, notes, (chunks, total), look)
     return body or _bytes(data, content_type, notes)
 
 
@@ -194,7 +211,7 @@ def _looks_compressed(data: bytes) -> bool:
 
 
 def _structured(
-    data: bytes, cut: bool, content_type: str, notes: dict[str, Any], passed: tuple[int, int]
+    data: bytes, cut: bool, content_type: str, notes: dict[str, Any], passed: tuple[int, int], look: Look | None
 ) -> Body | None:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in streams.PARSERS:
@@ -209,9 +226,9 @@ def _structured(
     data = _utf8(data, content_type, cut)
     if media_type == _URLENCODED:
         # Some clients send a JSON document under this type; a bare scalar is the name of a field.
-        document = _json(data, cut, notes) if data.lstrip()[:1] in (b"{", b"[") else None
+        document = _json(data, cut, notes, look) if data.lstrip()[:1] in (b"{", b"[") else None
         return document or _value(notes, forms.parse_urlencoded, data, cut, notes)
-    return _json(data, cut, notes)
+    return _json(data, cut, notes, look)
 
 
 def _value(notes: dict[str, Any], parse: Callable[..., Any], *arguments: Any) -> Body | None:
@@ -223,19 +240,42 @@ def _value(notes: dict[str, Any], parse: Callable[..., Any], *arguments: Any) ->
     return None if jsontext.too_deep(value) else Body("json", value, notes=notes)
 
 
-def _json(data: bytes, cut: bool, notes: dict[str, Any]) -> Body | None:
+def _json(data: bytes, cut: bool, notes: dict[str, Any], look: Look | None) -> Body | None:
     if not jsontext.looks_like_json(data):
         return None
+    glance = _Glance(look)
     outline = None if cut or len(data) < _LARGE else jsontext.outline(data)
-    if outline is not None and not graphql.likely(outline):
-        return Body("json", raw=data, notes=notes)
+    if outline is not None and not graphql.likely(outline) and glance.shallow(data):
+        return Body("json", raw=data, notes=notes, looked=glance.looked)
     try:
-        value, raw = jsontext.read_cut(data) if cut else jsontext.parse(data)
+        value, raw = jsontext.read_cut(data, glance.shallow) if cut else jsontext.parse(data)
     except ValueError:
         return None
     if type(value) in (dict, list) and (operation := graphql.operation(value)):
         notes.update(operation)
-    return Body("json", value, raw=raw, notes=notes)
+    return Body("json", value, raw=raw, notes=notes, looked=glance.looked)
+
+
+class _Glance:
+    """Tells whether a document is shallow, by a look at it if there is one: a search takes as long as all the rest."""
+
+    __slots__ = ("_look", "looked")
+
+    def __init__(self, look: Look | None) -> None:
+        self._look = look
+        self.looked: tuple[Look, bool] | None = None
+        """The look and what it said of a shallow document."""
+
+    def shallow(self, data: bytes) -> bool:
+        """Return whether a document is shallow, as ``jsontext.shallow`` does."""
+        look = self._look
+        if look is None:
+            return jsontext.shallow(data)
+        found = look.finds(data)
+        if found and not jsontext.shallow(data):
+            return False
+        self.looked = look, found
+        return True
 
 
 def _utf8(data: bytes, content_type: str, cut: bool) -> bytes:

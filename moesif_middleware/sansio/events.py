@@ -57,6 +57,8 @@ class BuildOptions:
     client_address: Callable[[RequestHead], str | None] | None = None
     """The client's address as the trusted proxies tell it; None: the peer's."""
     body_bytes: int = 100_000
+    look: bodies.Look | None = None
+    """The look of what will mask the event."""
 
 
 _DEFAULTS = BuildOptions()
@@ -135,6 +137,7 @@ def read_body(
         content_encoding=headers.get("content-encoding", ""),
         limit=options.body_bytes,
         chunks=buffer.count,
+        look=options.look,
     )
     if body is not None and body.notes:
         for name, note in body.notes.items():

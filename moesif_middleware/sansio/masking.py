@@ -124,7 +124,7 @@ class Masker:
 
     __slots__ = (
         "_binary_names", "_json", "_names", "_ordinary", "_pairs", "_paths", "_plain", "_prose", "_seen", "_strings",
-        "_text", "_uris", "_values", "_withholds",
+        "_text", "_uris", "_values", "_withholds", "look",
     )  # fmt: skip
 
     def __init__(self, names: SecretNames, values: SecretValues, paths: JsonPaths, *, withholds: bool = True) -> None:
@@ -141,6 +141,12 @@ class Masker:
         hints = SecretHints(names)
         self._strings = values.look(_ASCII_ESCAPE, _ENCODED, hints.strings)
         self._json = values.look(_ASCII_ESCAPE, _ENCODED, hints.json)
+        self.look = (
+            None
+            if paths.start or values.hidden
+            else values.look(_ASCII_ESCAPE, _ENCODED, hints.json, whole=jsontext.not_shallow())
+        )
+        """What JSON bodies may be read with, so that ``body`` need not search them; None where that says nothing."""
         self._plain = values.look(_ENCODED, hints.plain)
         self._prose = values.look(_ASCII_ESCAPE, _ENCODED, hints.prose)
         self._binary_names = names.binary_names()
@@ -251,10 +257,16 @@ class Masker:
         text = None if self._values.hidden else _json_text(body)
         if text is None:
             return body.replace(self._walk(body.value, report, path, self._paths.start))
-        if not self._paths.start and not self._json.finds(text):
+        if not self._paths.start and not self._finds(body, text):
             return body
         values = self._strings.finds(text)
         return body.replace(self._walk(body.value, report, path, self._paths.start, values=values))
+
+    def _finds(self, body: Body, text: bytes) -> bool:
+        """Return whether the text of a body may hold something to mask."""
+        if body.looked is not None and body.looked[0] is self.look:
+            return body.looked[1]
+        return self._json.finds(text)
 
     def value(self, value: JSON, report: Report | None = None, path: str = "$") -> JSON:
         """Return a copy of a JSON value, or of what an application takes for one, masked at any depth."""

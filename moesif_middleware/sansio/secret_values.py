@@ -19,11 +19,19 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 from ..errors import ConfigurationError
 from .markers import MARKER, marker
 
+_MEMORY = 8 << 20
+# Where it stands within the text multiplies the states of a search: with less, ordinary documents use them up.
+_MEMORY_WHOLE = 12 << 20
 
-def linear(pattern: bytes, *, never_capture: bool = False) -> Any:
-    """Compile an RE2 pattern over bytes, each byte one character. Raises ``re2.error`` for what RE2 lacks."""
+
+def linear(pattern: bytes, *, never_capture: bool = False, memory: int = _MEMORY) -> Any:
+    """Compile an RE2 pattern over bytes, each byte one character. Raises ``re2.error`` for what RE2 lacks.
+
+    ``memory`` bounds the bytes that the pattern takes; a third of them at most are for the states of a search.
+    """
     options = re2.Options()
     options.never_capture = never_capture
+    options.max_mem = memory
     options.log_errors = False
     options.encoding = re2.Options.Encoding.LATIN1
     return re2.compile(pattern, options)
@@ -158,26 +166,30 @@ class Look:
 
     __slots__ = ("_all", "_others")
 
-    def __init__(self, hints: tuple[bytes, ...], numbers: bytes) -> None:
+    def __init__(self, hints: tuple[bytes, ...], numbers: bytes, whole: bytes = b"") -> None:
+        """Compile patterns that match somewhere in the text, and one that matches all of it."""
         others = b"|".join(b"(?:" + hint + b")" for hint in hints) or b"[^\\x00-\\xff]"
-        self._all = _anywhere(others + b"|" + numbers if numbers else others)
-        self._others = _anywhere(others) if numbers else None
+        self._all = _anywhere(others + b"|" + numbers if numbers else others, whole)
+        self._others = _anywhere(others, whole) if numbers else None
 
     def finds(self, data: bytes) -> bool:
-        """Return whether the bytes, plain text or JSON, need masking."""
+        """Return whether the bytes, plain text or JSON, need masking, or are what ``whole`` matches."""
         if self._all.match(data) is None:
             return False
         # An escape may end in a letter or a digit, which would seem to go on with the number.
         return self._others is None or b"\\" in data or self._others.match(data) is not None or _holds_card(data)
 
 
-def _anywhere(pattern: bytes) -> Any:
-    """Compile a pattern to ``match`` wherever it stands in a text.
+def _anywhere(pattern: bytes, whole: bytes) -> Any:
+    """Compile a pattern to ``match`` wherever it stands in a text, or where ``whole`` matches the text.
 
     Not to ``search``: RE2 would go back over the text to learn where the match begins, which takes a thousand times as
     long for patterns as large as these.
     """
-    return linear(b"(?s:.*?)(?:" + pattern + b")", never_capture=True)
+    anywhere = b"(?s:.*?)(?:" + pattern + b")"
+    if not whole:
+        return linear(anywhere, never_capture=True)
+    return linear(anywhere + b"|" + whole, never_capture=True, memory=_MEMORY_WHOLE)
 
 
 def _holds_card(data: bytes) -> bool:
@@ -200,9 +212,12 @@ class SecretValues:
         self._hints = [d.hint for d in chosen] + ([_GROUPS_HINT] if self._cards else [])
         self._look = self.look()
 
-    def look(self, *hints: bytes) -> Look:
-        """Return the look that tells whether text may hold a secret value, or what one of ``hints`` matches."""
-        return Look((*hints, *self._hints), _LONG_NUMBER_HINT if self._cards else b"")
+    def look(self, *hints: bytes, whole: bytes = b"") -> Look:
+        """Return the look that tells whether text may hold a secret value, or what one of ``hints`` matches.
+
+        It also finds all texts that ``whole`` matches.
+        """
+        return Look((*hints, *self._hints), _LONG_NUMBER_HINT if self._cards else b"", whole)
 
     def without_user_info(self, base: str) -> tuple[str, str, str]:
         """Split a URI around its ``user:password``; the marker that takes its place is empty when there is none."""

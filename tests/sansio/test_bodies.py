@@ -387,11 +387,12 @@ LEFT_TO_THE_PARSER = [b"[1e999]", b"[1E3]", b"9" * 400, b"[%s]" % (b"9" * 400), 
 def test_an_ordinary_document_has_an_outline(data):
     """Otherwise every document would be parsed, and nobody would notice."""
     assert jsontext.outline(data) is not None
+    assert jsontext.shallow(data)
 
 
 @pytest.mark.parametrize("data", LEFT_TO_THE_PARSER)
-def test_what_some_parser_may_refuse_has_no_outline(data):
-    assert jsontext.outline(data) is None
+def test_what_some_parser_may_refuse_has_no_outline_or_is_not_shallow(data):
+    assert jsontext.outline(data) is None or not jsontext.shallow(data)
 
 
 VALUES = st.recursive(
@@ -404,13 +405,13 @@ DAMAGE = st.lists(st.tuples(st.integers(0, 200), st.sampled_from([*b'{}[]",:\\/u
 
 @settings(max_examples=500, deadline=None)
 @given(VALUES, DAMAGE, st.booleans())
-def test_a_document_with_an_outline_is_parsed_to_the_same_names_and_kept_as_it_passed(value, damage, ascii_only):
+def test_a_shallow_document_with_an_outline_is_parsed_to_the_same_names_and_kept(value, damage, ascii_only):
     """The fast way says yes only where the slow one does, whatever byte is wrong."""
     data = bytearray(json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
     for place, byte in damage:
         data[place % len(data)] = byte
     found = jsontext.outline(bytes(data))
-    if found is not None:
+    if found is not None and jsontext.shallow(bytes(data)):
         parsed = as_parsed(bytes(data))
         assert type(parsed) is type(found)
         assert len(parsed) == len(found)

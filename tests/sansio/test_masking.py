@@ -31,9 +31,9 @@ def corpus(name: str) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in (CORPUS / name).read_bytes().splitlines()]
 
 
-def body_of(data: bytes, *, cut: bool = False, content_type: str = "") -> bodies.Body:
+def body_of(data: bytes, *, cut: bool = False, content_type: str = "", look: bodies.Look | None = None) -> bodies.Body:
     body = bodies.read(
-        data, total=len(data) + cut, content_type=content_type, content_encoding="", limit=max(len(data), 1)
+        data, total=len(data) + cut, content_type=content_type, content_encoding="", limit=max(len(data), 1), look=look
     )
     assert body is not None
     return body
@@ -130,6 +130,84 @@ def secret_names(draw: st.DrawFn) -> str:
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
+PARTS = st.lists(
+    st.sampled_from(
+        ["password", "Pin", "token", "auth", "name", "value", "path", "public key", "4111111111111111",
+         "12345678901234", "Bearer abcdefgh12345678", "https://a:b@c/", "=", ":", '"', "'", "\\", "<", ">", "%3D", " ", "\n", "12", "e5",
+         "[", "}", "\x00", "\u00e9"]
+    ),
+    max_size=5,
+).map("".join)  # fmt: skip
+NESTED = st.recursive(
+    PARTS | st.integers() | st.floats() | st.sampled_from([True, False, None, 4111111111111111, 1e300]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(PARTS, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=400)
+@given(NESTED, st.sampled_from([0, 0, 0, 5, 58, 61, 62, 63, 64, 65]), st.booleans(), st.sampled_from([None, 1, "\t"]))
+def test_one_look_at_a_document_says_what_two_say(value: Any, levels: int, ascii_only: bool, indent: Any) -> None:
+    text = json.dumps([value], ensure_ascii=ascii_only, indent=indent)
+    data = b"[" * levels + text.encode("utf-8", "surrogatepass") + b"]" * levels
+    if jsontext.outline(data) is None:
+        return
+    assert MASKER.look is not None
+    assert MASKER.look.finds(data) == (not jsontext.shallow(data) or MASKER._json.finds(data))
+
+
+@settings(max_examples=100)
+@given(NESTED, st.booleans(), st.sampled_from([0, 60, 62, 63, 64]))
+def test_a_body_that_was_looked_at_when_it_was_read_is_masked_in_the_same_way(
+    value: Any, cut: bool, levels: int
+) -> None:
+    filler = json.dumps(["an ordinary text"] * 80)[1:-1]
+    data = ("[" * levels + json.dumps([value])[:-1] + "," + filler + "]" * (levels + 1)).encode()
+    looked, other = body_of(data, cut=cut, look=MASKER.look), body_of(data, cut=cut)
+    reports: tuple[list[Masked], list[Masked]] = [], []
+    masked = [MASKER.body(body, report) for body, report in zip((looked, other), reports, strict=True)]
+    assert masked[0].encoded() == masked[1].encoded()
+    assert masked[0].transfer_encoding == masked[1].transfer_encoding
+    assert reports[0] == reports[1]
+
+
+ORDINARY_DOCUMENT = json.dumps({"items": [{"id": number, "title": "a title"} for number in range(50)]}).encode()
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_an_ordinary_document_is_searched_once(cut: bool) -> None:
+    """Reading says that it is clean, and masking believes what its own look has seen."""
+    body = body_of(ORDINARY_DOCUMENT, cut=cut, look=MASKER.look)
+    assert body.looked == (MASKER.look, False)
+    assert MASKER.body(body) is body
+
+
+def test_a_mask_does_not_rely_on_what_another_one_saw() -> None:
+    lenient = compile_masking(off=["password"])
+    body = body_of(b'{"password": "hunter2", "text": "%s"}' % (b"x" * 2000), look=lenient.look)
+    assert lenient.body(body) is body
+    assert b"hunter2" not in MASKER.body(body).encoded()
+
+
+@pytest.mark.parametrize("setting", [{"values": ["hunter"]}, {"body_paths": ["$.text"]}])
+def test_a_mask_that_only_a_walk_can_apply_has_no_look(setting: dict[str, Any]) -> None:
+    masker = compile_masking(**setting)
+    assert masker.look is None
+    body = body_of(b'{"text": "hunter2", "more": "%s"}' % (b"x" * 2000), look=masker.look)
+    assert b"hunter2" not in masker.body(body).encoded()
+
+
+def test_a_document_made_to_use_up_the_states_of_the_search_is_still_read_in_bounded_time() -> None:
+    words = [word for phrases in PHRASES.values() for phrase in phrases for word in phrase.split()]
+    starts = [word[:size].title() for word in words for size in range(1, len(word))]
+    text = "[" + ",".join('["' + "_".join(starts[number::97]) + '",[[' for number in range(60)) + "0" + "]]]" * 60 + "]"
+    data = text.encode()
+    assert MASKER.look is not None
+    began = time.process_time()
+    MASKER.look.finds(data)
+    assert time.process_time() - began < 20e-6 * len(data)
+
+
 LEAVES = st.none() | st.booleans() | st.integers(-(10**6), 10**6) | TEXTS | ORDINARY
 TREES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=10
