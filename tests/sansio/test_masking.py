@@ -133,7 +133,8 @@ TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
 PARTS = st.lists(
     st.sampled_from(
         ["password", "Pin", "token", "auth", "name", "value", "path", "public key", "4111111111111111",
-         "12345678901234", "Bearer abcdefgh12345678", "https://a:b@c/", "=", ":", '"', "'", "\\", "<", ">", "%3D", " ", "\n", "12", "e5",
+         "12345678901234", "Bearer abcdefgh12345678", "https://a:b@c/", "=", ":", '"', "'", "\\", "<", ">", "%3D",
+         " ", "\n", "12", "e5",
          "[", "}", "\x00", "\u00e9"]
     ),
     max_size=5,
