@@ -7,6 +7,7 @@ from pathlib import Path
 
 from moesif_middleware.collector.openapi import plain_path
 from moesif_middleware.collector.operations import Operation
+from moesif_middleware.collector.routes.catalog import ELSEWHERE, PROVIDER
 from moesif_middleware.collector.table import MANAGEMENT
 
 TARGET = Path(__file__).parent.parent / "docs" / "management.md"
@@ -45,6 +46,7 @@ def render() -> str:
             for each in MANAGEMENT
             if each.why_not
         ),
+        f"- Any call under `/~/billing/catalog/` with a `provider` other than `{PROVIDER}`: 501, {ELSEWHERE}.",
     ]
     return prose + "\n".join(lines) + "\n"
 

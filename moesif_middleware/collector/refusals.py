@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
@@ -13,6 +13,9 @@ from ..errors import InvalidModel
 from .intake import TooLarge
 from .stores import StoreUnavailable
 
+NEVER_SNIFFED: Final = {"X-Content-Type-Options": "nosniff"}
+"""No browser may take captured content for anything but what it is sent as."""
+
 
 class JSONAnswer(Response):
     """A JSON answer, encoded by orjson."""
@@ -20,8 +23,8 @@ class JSONAnswer(Response):
     media_type = "application/json"
 
     def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
-        """Set the headers, and that no browser may take captured content for anything but JSON."""
-        super().init_headers({"X-Content-Type-Options": "nosniff", **(headers or {})})
+        """Set the headers, and that no browser may take it for anything else."""
+        super().init_headers({**NEVER_SNIFFED, **(headers or {})})
 
     def render(self, content: Any) -> bytes:
         """Return the body's bytes; bytes pass as they are."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from .conftest import APP, OTHER_APP, Running, event, serving, settings
 
 SOURCE = document()
 EXAMPLES = Examples(SOURCE)
+DOCS = (Path(__file__).parents[2] / "docs" / "management.md").read_text()
 FILE = {f"{verb} {path}": found for verb, path, found in operations(SOURCE)}
 RANGE = {"from": "-1d", "to": "now"}
 
@@ -237,6 +239,23 @@ def test_what_is_not_served_says_why(running: Running) -> None:
         assert "--app-id" in answer.json()["error"]
     answer = running.management.get("/v1/~/billing/catalog/plans", params={"provider": "stripe"})
     assert (answer.status_code, "provider=moesif" in answer.json()["error"]) == (501, True)
+
+
+def test_the_docs_list_what_is_not_served_and_nothing_else(running: Running) -> None:
+    """Each line answers 501, and each call that may answer 501 is in a line."""
+    listed = re.findall(
+        r"^- (?:(\w+) |Any call under )`([^`]+)`(.*): 501, (.+)\.$", DOCS.partition("## Not served")[2], re.MULTILINE
+    )
+    exact = {(verb, path) for verb, path, _, _ in listed if verb != ""}
+    (below,) = [path for verb, path, _, _ in listed if verb == ""]
+    for each in table.MANAGEMENT:
+        path = each.path.replace("{org}", "~")
+        may = each.why_not is not None or 501 in each.refusals
+        assert may == ((each.verb, path) in exact or path.startswith(below)), each
+        if may:
+            answer = running.management.request(each.verb, f"/v1{path}", params={"provider": "stripe"}, json={})
+            assert answer.status_code == 501
+            assert answer.json()["error"] in {why for *_, why in listed}
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/api/v1", "/v1/v1"])

@@ -164,7 +164,7 @@ def test_what_is_no_call_is_let_go_and_what_cannot_be_stored_is_rejected(running
     assert answer.json() == {"partialSuccess": {"rejectedSpans": 1, "errorMessage": message}}
     assert len(running.events()) == 2
     answer = running.collector.post("/v1/traces", json=traces(odd[0]))
-    message = "1 records are no HTTP calls and were let go"
+    message = "1 record is no HTTP call and was let go"
     assert answer.json() == {"partialSuccess": {"rejectedSpans": 0, "errorMessage": message}}
     assert running.collector.post("/v1/traces", json={}).json() == {}
 
@@ -221,6 +221,7 @@ def test_protobuf_says_the_same_as_json(running: Running, coding: str) -> None:
         "/collector/v1/traces", content=gzip.compress(data) if coding else data, headers=headers
     )
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/x-protobuf")
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
     partial = ExportTraceServiceResponse.FromString(answer.content).partial_success
     assert (partial.rejected_spans, partial.error_message[:13]) == (1, "request.time:")
     (binary,) = running.events()

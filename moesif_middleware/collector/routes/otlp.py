@@ -24,7 +24,7 @@ from ..intake import Arrival, action_row, event_row
 from ..operations import Operation
 from ..otlp import Record
 from ..payload import MEGABYTE, parse, plain, read
-from ..refusals import JSONAnswer, Refusal
+from ..refusals import NEVER_SNIFFED, JSONAnswer, Refusal
 from ..stores import EventRow
 
 JSON_LIMIT: Final = 12 * MEGABYTE
@@ -63,6 +63,8 @@ class Outcome:
         """What the exporter is told beside the number that was rejected; empty when all is stored."""
         if self.rejected:
             return self.problem
+        if self.let_go == 1:
+            return "1 record is no HTTP call and was let go"
         return f"{self.let_go} records are no HTTP calls and were let go" if self.let_go else ""
 
 
@@ -80,7 +82,8 @@ def _handler(signal: str, fields: Fields, records: Callable[[dict[str, Any]], It
                 context.arrivals.publish(app)
         tags = (await context.feeds.served(app)).tags
         if binary:
-            return Response(otlp.encoded(signal, outcome.rejected, outcome.message), 200, tags, PROTOBUF)
+            message = otlp.encoded(signal, outcome.rejected, outcome.message)
+            return Response(message, 200, {**NEVER_SNIFFED, **tags}, PROTOBUF)
         partial_success = {count: outcome.rejected, "errorMessage": outcome.message}
         return JSONAnswer({"partialSuccess": partial_success} if outcome.message else {}, 200, tags)
 
