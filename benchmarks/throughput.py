@@ -39,12 +39,12 @@ def main() -> int:
         with collector(path) as (process, port):
             settings = Settings(application_id=APP, base_uri=f"http://127.0.0.1:{port}", batch_events=options.batch)
             moesif = Moesif(settings)
-            began, used = time.perf_counter(), time.process_time()
+            began, used, started = time.perf_counter(), time.process_time(), cpu_seconds(process.pid)
             count = capture(moesif, options)
             captured = time.perf_counter() - began
             settled = moesif.flush(60)
             took = time.perf_counter() - began
-            spent, theirs = time.process_time() - used, cpu_seconds(process.pid)
+            spent, theirs = time.process_time() - used, cpu_seconds(process.pid) - started
             stats = moesif.stats()
             moesif.close()
         stored = sqlite3.connect(path).execute("SELECT count(*) FROM documents").fetchone()[0]
