@@ -22,25 +22,25 @@ _CHUNKS: Final = (100, 10, 1)
 
 def append_rows(connection: sqlite3.Connection, app: int, rows: Sequence[EventRow]) -> Appended:
     """Insert the rows whose ids are new to ``app``. Call it in a transaction that holds the write lock."""
-    new: dict[str, EventRow] = {}
-    for row in rows:
-        new.setdefault(row.id, row)
-    for ids in _chunks(list(new)):
-        for (known,) in connection.execute(_known(len(ids)), (app, *ids)).fetchall():
-            del new[known]
-    seq = _last_seq(connection)
-    for chunk in _chunks(list(new.values())):
+    stored, seq = 0, _last_seq(connection)
+    for chunk in _chunks(rows):
         numbered = list(enumerate(chunk, seq + 1))
-        seq += len(chunk)
-        connection.execute(
-            _insert("events", _COLUMNS, len(chunk)),
+        inserted = connection.execute(
+            _insert("events", _COLUMNS, len(chunk), " ON CONFLICT (app, id) DO NOTHING"),
             [value for number, row in numbered for value in (number, app, *row.columns())],
-        )
-        connection.execute(
-            _insert("documents", ("seq", "doc"), len(chunk)),
-            list(chain.from_iterable((number, row.doc) for number, row in numbered)),
-        )
-    return Appended(len(new), len(rows) - len(new))
+        ).rowcount
+        if inserted < len(chunk):
+            # Rare, so that it is cheaper to ask afterwards which were new than to look for each before.
+            new = {number for (number,) in connection.execute("SELECT seq FROM events WHERE seq > ?", (seq,))}
+            numbered = [pair for pair in numbered if pair[0] in new]
+        for part in _chunks(numbered):
+            connection.execute(
+                _insert("documents", ("seq", "doc"), len(part)),
+                list(chain.from_iterable((number, row.doc) for number, row in part)),
+            )
+        stored += inserted
+        seq += len(chunk)
+    return Appended(stored, len(rows) - stored)
 
 
 def _last_seq(connection: sqlite3.Connection) -> int:
@@ -58,12 +58,7 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 @cache
-def _known(count: int) -> str:
-    marks = ", ".join("?" * count)
-    return f"SELECT id FROM events WHERE app = ? AND id IN ({marks})"  # noqa: S608 - marks only
-
-
-@cache
-def _insert(table: str, columns: tuple[str, ...], count: int) -> str:
+def _insert(table: str, columns: tuple[str, ...], count: int, otherwise: str = "") -> str:
     row = f"({', '.join('?' * len(columns))})"
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - constants
+    values = ", ".join([row] * count)
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}{otherwise}"  # noqa: S608 - constants
