@@ -26,7 +26,7 @@ from ..sansio import events as wire
 from ..sansio.conditions import Subject
 from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead
 from ..sansio.governance import ALLOW, Allow, Block, Snapshot, sendable
-from ..sansio.identity import client_address, company_from, user_from_authorization
+from ..sansio.identity import client_address, company_from, credential_names, user_from_authorization
 from ..sansio.masking import Masker, compile_masking
 from ..sansio.sampling import keep, weight
 from ..settings import Hooks, Masking, Settings
@@ -108,6 +108,8 @@ class Moesif:
             body_bytes=settings.body_bytes,
             look=self._masker.look,
         )
+        self._credentials = frozenset(credential_names(settings.authorization_header))
+        """Headers that may say who the user is; most requests have none of them."""
         self._draw = random.Random()  # noqa: S311  # sampling and correlation ids, no secrets
         self._ids_are_final = True
         """Whether no application has yet changed an id, by identify(), after the rules were asked."""
@@ -219,7 +221,7 @@ class Moesif:
             # The credentials in it are the application's own.
             return
         settings, headers = self.settings, exchange.head.headers
-        if exchange.user_id is None:
+        if exchange.user_id is None and not self._credentials.isdisjoint(headers):
             exchange.user_id = user_from_authorization(
                 headers, settings.authorization_header, settings.authorization_user_id_field
             )

@@ -176,7 +176,7 @@ def company_from(
 
 
 def _credential(headers: Mapping[str, str], header_names: tuple[str, ...]) -> str:
-    for name in _split_names(header_names):
+    for name in credential_names(header_names):
         value = headers.get(name)
         if value:
             # A header that was sent twice was joined with a comma, which no credential holds.
@@ -185,7 +185,8 @@ def _credential(headers: Mapping[str, str], header_names: tuple[str, ...]) -> st
 
 
 @lru_cache(maxsize=64)
-def _split_names(header_names: tuple[str, ...]) -> tuple[str, ...]:
+def credential_names(header_names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the names of the headers that may hold a credential: each entry may be a comma list."""
     return tuple(name.strip().lower() for entry in header_names for name in entry.split(","))
 
 

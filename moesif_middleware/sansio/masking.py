@@ -188,26 +188,29 @@ class Masker:
         """
         if self._values.hidden or self._names.exact:
             return False
-        seen = self._seen
-        new = [text for text in said if text not in seen]
+        texts = {*said}
         for each in headers:
-            new += [text for text in self._looked_at(each) if text not in seen]
-        found = self._uris.look.finds(b"%b\n%b" % (_encode("\n".join(new)), self._uris.decoded(uri)))
-        if new and not found:
-            self._remember(new)
-        return not found
+            texts.update(self._looked_at(each))
+        texts -= self._seen
+        data = b"%b\n%b" % (_encode("\n".join(texts)), self._uris.decoded(uri))
+        if self._uris.look.finds(data):
+            return False
+        if texts:
+            self._remember(texts)
+        return True
 
     def by_name(self, headers: dict[str, str]) -> dict[str, str]:
         """Return headers, of which a look at their values found nothing, without what their names say is secret."""
         ordinary = headers.keys() <= self._ordinary
         return headers if ordinary else self._headers(headers, suspicious=False, report=None, path="")
 
-    def _remember(self, texts: list[str]) -> None:
+    def _remember(self, texts: set[str]) -> None:
         """Note that nothing was found in some texts."""
-        if len(self._seen) + len(texts) > _MOST_TEXTS:
+        short = [text for text in texts if len(text) <= _SHORT_TEXT][:_MOST_TEXTS]
+        if len(self._seen) + len(short) > _MOST_TEXTS:
             # What stands in every request is there again after the next look.
             self._seen.clear()
-        self._seen.update(text for text in texts[:_MOST_TEXTS] if len(text) <= _SHORT_TEXT)
+        self._seen.update(short)
 
     def is_simple(self, metadata: Any) -> bool:
         """Return whether metadata is plain text under names that no rule knows, as the middleware itself writes it."""

@@ -145,7 +145,9 @@ DETECTORS = (
 
 _LONG_NUMBER_HINT = rb"(?:^|[^0-9A-Za-z.]|(?:^|[^0-9])\.|\\[bfnrt]|\\u[0-9A-Fa-f]{4})(?:[2-9][0-9]{12}|1[0-9]{13})"
 _GROUPS_HINT = rb"[0-9]{4}[ .-](?:[0-9]{4}[ .-][0-9]{4}[ .-][0-9]|[0-9]{6}[ .-][0-9]{4})"
-_LONG_NUMBER = re.compile(rb"[0-9]{13,}")
+_NUMBERS_HINT = _LONG_NUMBER_HINT + b"|" + _GROUPS_HINT
+# What _RUN matches, if it has as many digits as a card number at least.
+_LONG_RUN = re.compile(rb"[0-9](?:[ .-]?[0-9]){12,}")
 _DOUBLED = bytes(((code - 48) * 2 - (9 if code > 52 else 0)) % 256 for code in range(256))
 _ROUNDS = 3
 _MARKED = re.compile(rb"(" + re.escape(MARKER.encode()) + rb"\w+\])")
@@ -161,7 +163,7 @@ _MARKED_USERS = re.compile(rf"(?:[^:]*(?:\[|%5B)REDACTED:(?:{'|'.join(RULES)})(?
 class Look:
     """One search that tells whether text may hold something to mask.
 
-    Long numbers are ordinary, and looked at one by one before they count.
+    Long numbers and groups of digits, such as those of UUIDs, are ordinary, and looked at one by one before they count.
     """
 
     __slots__ = ("_all", "_others")
@@ -193,7 +195,7 @@ def _anywhere(pattern: bytes, whole: bytes) -> Any:
 
 
 def _holds_card(data: bytes) -> bool:
-    return any(_stands_alone(data, *match.span()) and is_card(match[0]) for match in _LONG_NUMBER.finditer(data))
+    return any(_cards_in(data, *match.span()) for match in _LONG_RUN.finditer(data))
 
 
 class SecretValues:
@@ -209,7 +211,7 @@ class SecretValues:
         self.hidden = bool(self._extra)
         """Whether there are patterns of the user's own, which no hint stands for."""
         self._cards = "card" not in off
-        self._hints = [d.hint for d in chosen] + ([_GROUPS_HINT] if self._cards else [])
+        self._hints = [d.hint for d in chosen]
         self._look = self.look()
 
     def look(self, *hints: bytes, whole: bytes = b"") -> Look:
@@ -217,7 +219,7 @@ class SecretValues:
 
         It also finds all texts that ``whole`` matches.
         """
-        return Look((*hints, *self._hints), _LONG_NUMBER_HINT if self._cards else b"", whole)
+        return Look((*hints, *self._hints), _NUMBERS_HINT if self._cards else b"", whole)
 
     def without_user_info(self, base: str) -> tuple[str, str, str]:
         """Split a URI around its ``user:password``; the marker that takes its place is empty when there is none."""
