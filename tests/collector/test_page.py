@@ -522,6 +522,37 @@ def test_what_matches_can_be_deleted_after_a_question(tab: Tab, served: Served, 
     wait_for_paths(tab, ["/stays"])
 
 
+def test_deleting_ends_when_the_question_is_closed(tab: Tab, served: Served, app: str) -> None:
+    """By Escape as by the button, which has the focus first: what is not deleted by then stays."""
+    served.send(app, *(event("/goes", status=500) for _ in range(1_200)))
+    show(tab, served, app, q="status:5xx")
+    tab.evaluate("""(() => {
+        const fetched = window.fetch;
+        const asked = () => new Promise((go) => { window.deleteMore = go; });
+        window.fetch = async (address, options) => {
+            const answer = await fetched(address, options);
+            if (options?.method === "DELETE") await asked();
+            return answer;
+        };
+    })()""")
+    tab.click("#delete")
+    assert tab.evaluate("document.activeElement.textContent") == "Cancel"
+    tab.click("#delete-go")
+    tab.wait("!!window.deleteMore")
+    tab.press("Escape")
+    tab.evaluate("window.deleteMore()")
+    tab.wait(f"!document.querySelector('dialog').open && {PATHS}.length > 0")
+    time.sleep(0.3)
+    left, at = 0, None
+    while True:
+        answer = served.page("events", app=app, limit=500, **({"before": at} if at else {})).json()
+        left += len(answer["events"])
+        if not answer["more"]:
+            break
+        at = answer["events"][-1]["at"]
+    assert left == 700
+
+
 def test_a_rule_is_made_tried_and_saved(tab: Tab, served: Served, app: str) -> None:
     served.send(app, *(event("/old/1", ago=5) for _ in range(3)), event("/new"), event("/old/2", user_id=HOSTILE))
     show(tab, served, app, view="rules")

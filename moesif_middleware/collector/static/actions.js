@@ -17,7 +17,7 @@ export function deleteMatching(dialog, query, onDone) {
   let going = false;
   const said = el("p", { role: "status" });
   const go = el("button", { type: "button", id: "delete-go", class: "danger" }, "Delete them");
-  const stop = el("button", { type: "button", onclick: () => { going = false; dialog.close(); } }, "Cancel");
+  const stop = el("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
   const what = query.q
     ? ["All stored events of this application that match ", el("code", {}, query.q), " are deleted. This cannot be undone."]
     : ["Type a filter first: it says which events are deleted."];
@@ -40,5 +40,9 @@ export function deleteMatching(dialog, query, onDone) {
     if (deleted) onDone();
   });
   dialog.replaceChildren(el("h2", { id: "dialog-title" }, "Delete events"), el("p", {}, what), said, el("div", { class: "bar" }, go, stop));
+  // Escape closes it too, and then nothing more is deleted.
+  dialog.addEventListener("close", () => { going = false; }, { once: true });
   dialog.showModal();
+  // A second Enter must not be the answer to a question that nobody has read.
+  stop.focus();
 }
