@@ -638,6 +638,17 @@ def test_an_application_can_be_chosen(tab: Tab, served: Served, app: str) -> Non
     assert tab.evaluate("new URLSearchParams(location.search).get('app')") == app
 
 
+def test_a_rule_is_not_carried_into_another_application(tab: Tab, served: Served, app: str) -> None:
+    """While one is edited another application is chosen: its own rules are there, and nothing to save."""
+    show(tab, served, app, view="rules")
+    tab.click("#new-rule")
+    tab.press("Escape", "1", "3")
+    assert tab.evaluate("!!document.querySelector('#save-rule')"), "going away and coming back keeps it"
+    tab.evaluate(f"document.querySelector('#app').value = {json.dumps(served.apps[0])}")
+    tab.evaluate("document.querySelector('#app').dispatchEvent(new Event('change'))")
+    tab.wait("!document.querySelector('#save-rule')")
+
+
 def test_the_page_says_when_the_collector_is_gone_and_goes_on_when_it_is_back(chromium: Tab, tmp_path: Path) -> None:
     with serving(tmp_path, ("app",)) as found:
         port = int(found.url.rpartition(":")[2])

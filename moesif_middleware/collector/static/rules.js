@@ -25,9 +25,13 @@ export class Rules {
   }
 
   async show() {
+    const { app } = this.query();
+    // What is being edited belongs to the application it came from.
+    if (this.app && app && app !== this.app) this.rule = null;
+    this.app = app || this.app;
     try {
       // Plain numbers: a rule is edited, not shown as it was captured.
-      this.rules = JSON.parse(write(await get("rules", { app: this.query().app })));
+      this.rules = JSON.parse(write(await get("rules", { app })));
       this.drawList();
       if (!this.rule) this.pane.replaceChildren(el("p", { class: "notice" }, this.rules.length
         ? "Choose a rule, or make a new one."
