@@ -25,16 +25,25 @@ class Batch:
         return b"[" + b",".join(self.items) + b"]"
 
     def pieces(self, least: int = 65_536) -> Iterator[bytes]:
-        """Yield the JSON array in pieces of ``least`` bytes or a little more, so that it is never in memory as one."""
-        group, size, before = [], 0, b"["
+        """Yield the JSON array in pieces, so that it is never in memory as one.
+
+        Items of ``least`` bytes are pieces as they are; smaller ones are joined until they have as many.
+        """
+        group, size, separator = [b"["], 0, b""
         for item in self.items:
+            group.append(separator)
+            separator = b","
+            if len(item) >= least:
+                yield b"".join(group)
+                yield item
+                group, size = [], 0
+                continue
             group.append(item)
             size += len(item)
             if size >= least:
-                yield before + b",".join(group)
-                group, size, before = [], 0, b","
-        rest = before + b",".join(group) if group or not self.items else b""
-        yield rest + b"]"
+                yield b"".join(group)
+                group, size = [], 0
+        yield b"".join((*group, b"]"))
 
     @property
     def size(self) -> int:

@@ -84,7 +84,8 @@ def outline(data: bytes) -> dict[str, Any] | list[Any] | None:
     with very long numbers, may be as good as any other.
     """
     try:
-        data.decode()
+        if not data.isascii():
+            data.decode()
         found: dict[str, Any] | list[Any] = _skimmer().decode(data)
     except (ValueError, RecursionError):
         return None
