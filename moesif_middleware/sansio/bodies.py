@@ -6,9 +6,11 @@ What the bytes are is judged by the bytes; the content type is a hint (collector
 
 from __future__ import annotations
 
+import importlib
 import re
 from binascii import b2a_base64
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, Final, Protocol
 
 import orjson
@@ -103,7 +105,7 @@ class Body:
     def value(self) -> Any:
         """Return the JSON value, or the base64 text. A large document is parsed at each call: hold one at a time."""
         if self.data is not None:
-            return b2a_base64(self.data, newline=False).decode("ascii")
+            return _encoder()(self.data).decode("ascii")
         if self.raw is not None and (self._value is _UNSET or jsontext.has_long_number(self.raw)):
             return jsontext.exact(self.raw)
         return self._value
@@ -117,7 +119,7 @@ class Body:
         if self.raw is not None:
             return self.raw
         if self.data is not None:
-            return b'"%b"' % b2a_base64(self.data, newline=False)
+            return b'"%b"' % _encoder()(self.data)
         try:
             return orjson.dumps(self._value, option=jsontext.OPTIONS)
         except TypeError:
@@ -125,6 +127,17 @@ class Body:
 
     def __repr__(self) -> str:
         return f"<Body {self.transfer_encoding}>"
+
+
+@cache
+def _encoder() -> Callable[[bytes], bytes]:
+    """Return what writes base64. Imported late: many an application answers nothing but JSON."""
+    try:
+        package: Any = importlib.import_module("pybase64")
+    except ImportError:  # no wheel for this platform
+        return partial(b2a_base64, newline=False)
+    encode: Callable[[bytes], bytes] = package.b64encode
+    return encode
 
 
 def base64(data: bytes, notes: dict[str, Any] | None = None, *, opaque: bool = False, binary: bool = False) -> Body:

@@ -4,6 +4,8 @@ import base64
 import gzip
 import json
 import os
+import random
+import sys
 import tracemalloc
 import zlib
 
@@ -121,6 +123,21 @@ def test_cut_json_stays_json_without_what_the_cut_went_through(data, value):
     body = read(data, total=1_000_000)
     assert (body.transfer_encoding, body.value) == ("json", value)
     assert body.notes["truncated"] == 1_000_000
+
+
+@pytest.mark.parametrize("installed", [True, False])
+@pytest.mark.parametrize("size", [*range(9), 47, 48, 49, 1000, 65_537])
+def test_base64_is_the_same_with_and_without_a_package_for_it(monkeypatch, installed, size):
+    if not installed:
+        monkeypatch.setitem(sys.modules, "pybase64", None)
+    bodies._encoder.cache_clear()
+    data = random.Random(size).randbytes(size)
+    try:
+        body = bodies.base64(data)
+        assert body.value == base64.b64encode(data).decode()
+        assert body.encoded() == b'"%b"' % base64.b64encode(data)
+    finally:
+        bodies._encoder.cache_clear()
 
 
 @pytest.mark.parametrize("data", [b"[1 x", b"[1,nope", b"[1] x", b'{"a":1}{"b', b'"abc', b"12", b"[" * 90])
