@@ -23,6 +23,7 @@ from moesif_middleware.collector.stores.sqlite import SQLiteStore
 from moesif_middleware.collector.summary import Span, summarize
 from moesif_middleware.collector.tally import COLUMNS, Tally
 
+from .conftest import Running, event
 from .search.population import FIRST, NOW, rows
 
 APP = "an-app"
@@ -94,6 +95,19 @@ def test_a_route_is_counted_where_others_are_called_more(tmp_path: Path) -> None
         found.close()
 
 
+@pytest.mark.parametrize(
+    ("minutes", "seconds"),
+    [
+        *((1, 1), (5, 5), (15, 15), (30, 30), (60, 60), (6 * 60, 5 * 60), (12 * 60, 15 * 60), (24 * 60, 30 * 60)),
+        *((72 * 60, 3_600), (7 * 24 * 60, 3 * 3_600), (30 * 24 * 60, 12 * 3_600), (366 * 24 * 60, 24 * 3_600)),
+    ],
+)
+def test_a_range_has_few_enough_buckets_of_a_round_length(minutes: int, seconds: int) -> None:
+    span = Span(0, minutes * 60_000)
+    assert span.step == seconds * 1_000
+    assert minutes > 72 * 24 * 60 or minutes * 60 / seconds <= 72
+
+
 def test_the_ends_of_the_range_belong_to_it(store: SQLiteStore) -> None:
     pieces = list(store.columns(APP, {"match_all": {}}, ["time_ms"], (FIRST, NOW)))
     times = sorted(moment for piece in pieces for moment in piece[0])
@@ -101,6 +115,13 @@ def test_the_ends_of_the_range_belong_to_it(store: SQLiteStore) -> None:
     span = Span(times[10], times[20])
     assert counted(store, "", span)["total"] == summarize(store, APP, [], span)["total"] > 0
     assert len(next(store.columns(APP, {"match_all": {}}, ["id"], (span.first, span.last)))[0]) == 11
+
+
+def test_the_page_asks_each_store_for_it(everywhere: Running) -> None:
+    events = [event(user_id="u1", weight=weight) for weight in (1, 4)]
+    everywhere.collector.post("/v1/events/batch", json=events).raise_for_status()
+    found = everywhere.anonymous.get("/_page/api/summary").json()
+    assert (found["total"], found["users"]) == (5, [{"key": "u1", "count": 5, "errors": 0}])
 
 
 def test_who_asks_no_more_is_not_counted_for(

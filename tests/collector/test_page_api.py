@@ -284,6 +284,7 @@ def test_the_token_is_asked_for_when_there_is_one(tmp_path: Path) -> None:
 PARSED = [
     ("", []),
     ("status:5xx  verb:POST", [Qualifier("status", ("5xx",)), Qualifier("verb", ("POST",))]),
+    ("-", [Qualifier("", ("-",))]),
     ("-user:42", [Qualifier("user", ("42",), negated=True)]),
     ('body:"a \\"b\\" \\\\c"', [Qualifier("body", ('a "b" \\c',))]),
     ("USER:Ann", [Qualifier("user", ("Ann",))]),
