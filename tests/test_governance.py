@@ -213,7 +213,7 @@ async def test_a_block_whose_rate_cannot_be_found_fails_open(
     def fail(*arguments: Any) -> Any:
         raise ZeroDivisionError
 
-    use(recorder, [rule("r")])
+    use(recorder, [rule("r")], {"user_sample_rate": {"somebody": 100}})
     monkeypatch.setattr(Sampling, "rate_before", fail)
     assert (await via(recorder)).ran
     assert "blocked_by" not in recorder.events[0]

@@ -250,12 +250,8 @@ class Moesif:
                 self.identify_defaults(exchange)
             subject = self.subject(exchange, with_body=self.reads_body)
             decision = self._govern(snapshot, subject, exchange)
-            ids = (exchange.user_id, exchange.company_id) if self._ids_are_final else (None, None)
-            rate = snapshot.sampling.rate_before(subject, *ids)
-            if rate is not None:
-                self._sample(exchange, rate)
-                if snapshot.identifies:
-                    exchange.sampled_as = (rate, exchange.user_id, exchange.company_id)
+            if not snapshot.sampling.trivial:
+                self._sample_before(snapshot, subject, exchange)
         except Exception as error:  # fail open: rules must not break the application
             self.failed("governance", error)
             exchange.blocked_by = None
@@ -265,6 +261,15 @@ class Moesif:
                 # It was read for the rules alone.
                 exchange.request_body = None
         return decision
+
+    def _sample_before(self, snapshot: Snapshot, subject: Subject, exchange: Exchange) -> None:
+        """Sample before the application runs, when it is certain by then at which rate."""
+        ids = (exchange.user_id, exchange.company_id) if self._ids_are_final else (None, None)
+        rate = snapshot.sampling.rate_before(subject, *ids)
+        if rate is not None:
+            self._sample(exchange, rate)
+            if snapshot.identifies:
+                exchange.sampled_as = (rate, exchange.user_id, exchange.company_id)
 
     def _govern(self, snapshot: Snapshot, subject: Subject, exchange: Exchange) -> Allow | Block:
         mode = self.settings.governance

@@ -8,12 +8,13 @@ of the field, in linear time whatever the pattern. A condition that cannot be ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from .exchange import RequestHead
-from .patterns import SUBJECT_LIMIT, PatternSet, compile_patterns
+from .patterns import NO_PATTERNS, SUBJECT_LIMIT, PatternSet, compile_patterns
 
 PROBLEM_LIMIT = 100
 """Problems that are kept of one document."""
@@ -41,6 +42,9 @@ class Field(NamedTuple):
 
     kind: str
     name: str = ""
+
+
+_VERB, _ROUTE = Field("verb"), Field("route")
 
 
 def parse_path(path: str) -> Field | None:
@@ -119,19 +123,43 @@ def read_field(subject: Subject, wanted: Field) -> str | None:
     return scalar_text(subject.ip_address if kind == "ip_address" else subject.status)
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
+class Patterns(NamedTuple):
+    """All patterns on one field beyond verb and route. ``flag`` is the field's bit among those fields."""
+
+    flag: int
+    field: Field
+    patterns: PatternSet
+
+
+class Plan(NamedTuple):
+    """What is read of a request once its verb is known: no field that only groups ask for which cannot match any more.
+
+    Fields are given by their flags.
+    """
+
+    bits: int
+    """The conditions on the verb that hold."""
+    fields: int
+    """The fields of groups without a condition on the route."""
+    reads_route: bool
+    by_route: Mapping[int, int]
+    """The fields of the other groups, by the bit of one of their conditions on the route."""
+    keys: int
+    """All bits that ``by_route`` has."""
+
+
+class Matcher(NamedTuple):
     """The compiled conditions of one document. Immutable: threads share it."""
 
-    bits: Mapping[Condition, int] = field(default_factory=dict)
+    bits: Mapping[Condition, int] = MappingProxyType({})
     """The bit of each condition."""
-    refused: Mapping[Condition, str] = field(default_factory=dict)
+    refused: Mapping[Condition, str] = MappingProxyType({})
     """Why a condition can never match."""
-    verbs: PatternSet | None = None
-    by_verb: Mapping[str, int] = field(default_factory=dict)
-    """The bits of the usual verbs, worked out beforehand."""
-    headers: tuple[tuple[str, PatternSet], ...] = ()
-    others: tuple[tuple[Field, PatternSet], ...] = ()
+    verbs: PatternSet = NO_PATTERNS
+    routes: PatternSet = NO_PATTERNS
+    others: tuple[Patterns, ...] = ()
+    plans: Mapping[str, Plan] = MappingProxyType({})
+    """What to read after each of the usual verbs."""
     response_mask: int = 0
     """The bits that only a response can set."""
     body_mask: int = 0
@@ -145,30 +173,74 @@ class Matcher:
     @property
     def reads_headers(self) -> bool:
         """Return whether some condition reads a header."""
-        return bool(self.headers)
+        return any(each.field.kind == "header" for each in self.others)
 
     def open_mask(self, subject: Subject) -> int:
         """Return the bits that are not set yet but may be, once the response has started or the body is known."""
         return (self.response_mask if subject.status is None else 0) | (0 if subject.has_body else self.body_mask)
 
     def match(self, subject: Subject) -> int:
-        """Return the bits of the conditions that hold for this request. Reads no field that no condition reads."""
+        """Return the bits of the conditions that hold for this request, as far as they matter to any group.
+
+        A group that fails by its verb, or by its route, fails whatever else there is, so that what only such groups ask
+        for is not read, and its bits are left out.
+        """
+        head = subject.head
+        plan = self.plans.get(head.verb)
+        if plan is None:
+            return self.match_all(subject)
+        bits, fields = plan.bits, plan.fields
+        if plan.reads_route:
+            bits |= self.routes.search(head.path)
+            for bit in each_bit(bits & plan.keys):
+                fields |= plan.by_route[bit]
+        return bits | self._search(subject, fields) if fields else bits
+
+    def match_all(self, subject: Subject) -> int:
+        """Return the bits of all conditions that hold for this request."""
+        bits = self.verbs.search(subject.head.verb) | self.routes.search(subject.head.path)
+        return bits | self._search(subject, -1)
+
+    def _search(self, subject: Subject, fields: int) -> int:
         bits = 0
-        if self.verbs is not None:
-            verb = subject.head.verb
-            known = self.by_verb.get(verb)
-            bits = self.verbs.search(verb) if known is None else known
-        if self.headers:
-            given = subject.head.headers
-            for name, patterns in self.headers:
-                text = given.get(name)
+        for flag, wanted, patterns in self.others:
+            if fields & flag:
+                text = read_field(subject, wanted)
                 if text is not None:
                     bits |= patterns.search(text)
-        for wanted, patterns in self.others:
-            text = read_field(subject, wanted)
-            if text is not None:
-                bits |= patterns.search(text)
         return bits
+
+
+NO_CONDITIONS = Matcher()
+
+
+def each_bit(mask: int) -> Iterator[int]:
+    """Yield each bit that is set, as a number with that bit alone."""
+    while mask:
+        low = mask & -mask
+        yield low
+        mask ^= low
+
+
+class _Needs(NamedTuple):
+    """What one group needs: the bits of its verbs, one bit of its routes, and the flags of its other fields."""
+
+    verbs: int
+    route: int
+    fields: int
+
+
+def _plan(bits: int, needs: Iterable[_Needs]) -> Plan:
+    """Return the plan for a verb by which these conditions hold."""
+    left = [each for each in needs if bits & each.verbs == each.verbs]
+    by_route: dict[int, int] = {}
+    fields = 0
+    for each in left:
+        if not each.route:
+            fields |= each.fields
+        elif each.fields:
+            by_route[each.route] = by_route.get(each.route, 0) | each.fields
+    return Plan(bits, fields, any(each.route for each in left), by_route, sum(by_route))
 
 
 class Problems:
@@ -198,6 +270,7 @@ class ConditionCompiler:
         self._problems = problems
         self._bits: dict[Condition, int] = {}
         self._refused: dict[Condition, str] = {}
+        self._groups: list[tuple[Condition, ...]] = []
 
     def groups(self, regex_config: object, where: str) -> tuple[tuple[Condition, ...], ...] | None:
         """Return the groups of a rule's regex_config; () when it has none, None when it is no list."""
@@ -214,7 +287,10 @@ class ConditionCompiler:
         if not isinstance(conditions, list):
             self._problems.add(where, "has no list of conditions, so that it matches nothing")
             return ()
-        return tuple(self._condition(one, f"{where}.conditions[{at}]") for at, one in enumerate(conditions))
+        found = tuple(self._condition(one, f"{where}.conditions[{at}]") for at, one in enumerate(conditions))
+        if found:
+            self._groups.append(found)
+        return found
 
     def masks(self, groups: Iterable[tuple[Condition, ...]]) -> tuple[int, ...]:
         """Return the mask of each group that can match: the group matches when all bits of its mask are set."""
@@ -252,18 +328,51 @@ class ConditionCompiler:
                 by_field.setdefault(wanted, []).append(condition)
         compiled = {wanted: self._pattern_set(wanted, conditions) for wanted, conditions in by_field.items()}
         compiled = {wanted: patterns for wanted, patterns in compiled.items() if patterns.sets}
-        verbs = compiled.pop(Field("verb"), None)
         can_match = {w: sum(self._bits[c] for c in by_field[w] if c not in self._refused) for w in compiled}
+        verbs, routes = compiled.pop(_VERB, NO_PATTERNS), compiled.pop(_ROUTE, NO_PATTERNS)
+        others = tuple(Patterns(1 << at, wanted, patterns) for at, (wanted, patterns) in enumerate(compiled.items()))
         return Matcher(
             bits=self._bits,
             refused=self._refused,
             verbs=verbs,
-            by_verb={verb: verbs.search(verb) for verb in _VERBS} if verbs is not None else {},
-            headers=tuple((wanted.name, patterns) for wanted, patterns in compiled.items() if wanted.kind == "header"),
-            others=tuple((wanted, patterns) for wanted, patterns in compiled.items() if wanted.kind != "header"),
+            routes=routes,
+            others=others,
+            plans=self._plans(verbs, {each.field: each.flag for each in others}),
             response_mask=can_match.get(Field("status"), 0),
             body_mask=sum(mask for wanted, mask in can_match.items() if wanted.kind == "body"),
         )
+
+    def _plans(self, verbs: PatternSet, flags: Mapping[Field, int]) -> dict[str, Plan]:
+        """Return what to read after each of the usual verbs, worked out beforehand."""
+        needs = self._needs(flags)
+        by_bits: dict[int, Plan] = {}
+        plans: dict[str, Plan] = {}
+        for verb in _VERBS:
+            bits = verbs.search(verb)
+            plans[verb] = by_bits[bits] = by_bits.get(bits) or _plan(bits, needs)
+        return plans
+
+    def _needs(self, flags: Mapping[Field, int]) -> list[_Needs]:
+        """Return what each group that can match needs."""
+        fields = {condition: parse_path(condition.path) for condition in self._bits}
+        usable = [group for group in self._groups if self._refused.keys().isdisjoint(group)]
+        frequency = Counter(condition for group in usable for condition in group)
+        found: dict[_Needs, None] = {}
+        for group in usable:
+            verbs = others = 0
+            routes: list[Condition] = []
+            for condition in group:
+                wanted = fields[condition]
+                if wanted == _ROUTE:
+                    routes.append(condition)
+                elif wanted == _VERB:
+                    verbs |= self._bits[condition]
+                elif wanted is not None:
+                    others |= flags[wanted]
+            # One of them is enough to find the group by: the one that the fewest groups have.
+            route = self._bits[min(routes, key=frequency.__getitem__)] if routes else 0
+            found[_Needs(verbs, route, others)] = None
+        return list(found)
 
     def _pattern_set(self, wanted: Field, conditions: list[Condition]) -> PatternSet:
         # Two spellings of one path read one field.

@@ -83,11 +83,10 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as JSON values; the decision has ``blocked`` and, when true, the answer with its body as text."""
-        document = asdict(self)
-        document["decision"]["blocked"] = isinstance(self.decision, Block)
+        decision = {**self.decision._asdict(), "blocked": isinstance(self.decision, Block)}
         if isinstance(self.decision, Block):
-            document["decision"]["body"] = self.decision.body.decode("utf-8", "replace")
-        return document
+            decision["body"] = self.decision.body.decode("utf-8", "replace")
+        return {**asdict(self), "decision": decision}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class _Facts:
 
     @classmethod
     def of(cls, matcher: Matcher, subject: Subject) -> _Facts:
-        return cls(matcher, subject, matcher.match(subject))
+        return cls(matcher, subject, matcher.match_all(subject))
 
     def group(self, conditions: Iterable[Condition]) -> Group:
         return tuple(self._condition(each) for each in conditions)

@@ -8,18 +8,17 @@ immutable; a feed swaps one ``Snapshot`` for the next by one assignment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from ..errors import InvalidPayload
-from .conditions import Matcher, Problems, Subject, scalar_text
+from .conditions import NO_CONDITIONS, Matcher, Problems, Subject, each_bit, scalar_text
 from .entities import NO_ENTITIES, SLICE, Entities, EntitiesBuilder, read_document
 from .rules import DEFAULT_STATUS, FIRST_FINAL_STATUS, HEADER_LIMIT, Rule, RuleCompiler, values_of
-from .sampling import Sampling, compile_sampling, wrong_rate
+from .sampling import KEEP_ALL, Sampling, compile_sampling, wrong_rate
 
 Applied = list[tuple[Rule, Mapping[str, str]]]
 """Rules with the values for their templates, in the order of application."""
@@ -28,8 +27,7 @@ _NO_VALUES: Mapping[str, str] = {}
 _PLACE = itemgetter(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(NamedTuple):
     """The request goes on to the application. ``headers`` go onto its response, replacing those of the same name."""
 
     headers: tuple[tuple[str, str], ...] = ()
@@ -38,8 +36,7 @@ class Allow:
     """The ids of the rules that applied, the last one with the last word."""
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """The request is answered here and does not reach the application."""
 
     status: int
@@ -57,8 +54,7 @@ Decision = Allow | Block
 ALLOW = Allow()
 
 
-@dataclass(frozen=True, slots=True)
-class Cohorts:
+class Cohorts(NamedTuple):
     """Who is in which rule's cohort, and with which values: the ``user_rules`` and ``company_rules`` of a config."""
 
     users: Entities = NO_ENTITIES
@@ -68,62 +64,11 @@ class Cohorts:
 NO_COHORTS = Cohorts()
 
 
-@dataclass(frozen=True, slots=True)
-class Ruleset:
-    """The compiled rules of an application."""
-
-    rules: tuple[Rule, ...] = ()
-    """All usable rules, in the order of the document."""
-    matcher: Matcher = field(default_factory=Matcher)
-    problems: tuple[str, ...] = ()
-    """What was skipped when compiling, and why."""
-    regex: _Regex = field(init=False)
-    companies: _Scoped = field(init=False)
-    users: _Scoped = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "regex", _Regex.of(rule for rule in self.rules if rule.kind == "regex"))
-        object.__setattr__(self, "companies", _Scoped.of(rule for rule in self.rules if rule.kind == "company"))
-        object.__setattr__(self, "users", _Scoped.of(rule for rule in self.rules if rule.kind == "user"))
-
-    @property
-    def reads_body(self) -> bool:
-        """Return whether some rule reads the request's body, so that it has to be read before the application runs."""
-        return self.matcher.reads_body
-
-    @property
-    def reads_headers(self) -> bool:
-        """Return whether some rule reads a header."""
-        return self.matcher.reads_headers
-
-    def decide(
-        self, subject: Subject, user_id: object = None, company_id: object = None, cohorts: Cohorts = NO_COHORTS
-    ) -> Decision:
-        """Return what the rules say. Ids are compared as strings; empty ones are no ids.
-
-        Raises only what the subject's own callables raise, and MemoryError when a set of patterns gives up.
-        """
-        if not self.rules:
-            return ALLOW
-        applied = self.applied(self.matcher.match(subject), user_id, company_id, cohorts)
-        return answer(applied) if applied else ALLOW
-
-    def applied(self, bits: int, user_id: object, company_id: object, cohorts: Cohorts) -> Applied:
-        """Return the rules that apply, given the bits of the conditions that hold."""
-        applied = self.regex.applied(bits)
-        if self.companies.rules:
-            applied += self.companies.applied(bits, company_id, cohorts.companies)
-        if self.users.rules:
-            applied += self.users.applied(bits, user_id, cohorts.users)
-        return applied
-
-
 _Group = tuple[int, int, Rule]
 """A group of a rule's conditions: its place among all, the mask of its conditions, the rule."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Regex:
+class _Regex(NamedTuple):
     """The regex rules, each group found by the one of its conditions that the fewest groups have."""
 
     by_key: Mapping[int, tuple[_Group, ...]]
@@ -136,11 +81,11 @@ class _Regex:
     def of(rules: Iterable[Rule]) -> _Regex:
         masks = [(mask, rule) for rule in rules for mask in rule.masks]
         groups = [(place, mask, rule) for place, (mask, rule) in enumerate(masks)]
-        frequency = Counter(bit for mask, _ in masks for bit in _bits(mask))
+        frequency = Counter(bit for mask, _ in masks for bit in each_bit(mask))
         by_key: dict[int, list[_Group]] = {}
         for group in groups:
             if group[1]:
-                by_key.setdefault(min(_bits(group[1]), key=frequency.__getitem__), []).append(group)
+                by_key.setdefault(min(each_bit(group[1]), key=frequency.__getitem__), []).append(group)
         always = tuple(group for group in groups if not group[1])
         return _Regex({key: tuple(some) for key, some in by_key.items()}, always, sum(by_key))
 
@@ -149,7 +94,7 @@ class _Regex:
         candidates: Iterable[_Group] = self.always
         hits = bits & self.keys
         if hits:
-            found = [group for bit in _bits(hits) for group in self.by_key[bit]]
+            found = [group for bit in each_bit(hits) for group in self.by_key[bit]]
             found += self.always
             candidates = sorted(found, key=_PLACE)
         applied: Applied = []
@@ -162,16 +107,7 @@ class _Regex:
         return applied
 
 
-def _bits(mask: int) -> Iterator[int]:
-    """Yield each bit that is set, as a number with that bit alone."""
-    while mask:
-        low = mask & -mask
-        yield low
-        mask ^= low
-
-
-@dataclass(frozen=True, slots=True)
-class _Scoped:
+class _Scoped(NamedTuple):
     """The company rules, or the user rules."""
 
     rules: Mapping[str, Rule]
@@ -202,6 +138,61 @@ class _Scoped:
             inside = {rule_id for rule_id, _ in entries}
             outside = (rule for rule in self.not_matching if rule.id not in inside and rule.matches(bits))
             applied += [(rule, _NO_VALUES) for rule in outside]
+        return applied
+
+
+class Ruleset(NamedTuple):
+    """The compiled rules of an application."""
+
+    rules: tuple[Rule, ...] = ()
+    """All usable rules, in the order of the document."""
+    matcher: Matcher = NO_CONDITIONS
+    problems: tuple[str, ...] = ()
+    """What was skipped when compiling, and why."""
+    regex: _Regex = _Regex({}, (), 0)
+    companies: _Scoped = _Scoped({}, (), ())
+    users: _Scoped = _Scoped({}, (), ())
+    reads_body: bool = False
+    """Whether some rule reads the request's body, so that it has to be read before the application runs."""
+
+    @staticmethod
+    def of(rules: Iterable[Rule], matcher: Matcher, problems: tuple[str, ...] = ()) -> Ruleset:
+        """Return the rules with what finds those that apply."""
+        every = tuple(rules)
+        return Ruleset(
+            every,
+            matcher,
+            problems,
+            _Regex.of(rule for rule in every if rule.kind == "regex"),
+            _Scoped.of(rule for rule in every if rule.kind == "company"),
+            _Scoped.of(rule for rule in every if rule.kind == "user"),
+            matcher.reads_body,
+        )
+
+    @property
+    def reads_headers(self) -> bool:
+        """Return whether some rule reads a header."""
+        return self.matcher.reads_headers
+
+    def decide(
+        self, subject: Subject, user_id: object = None, company_id: object = None, cohorts: Cohorts = NO_COHORTS
+    ) -> Decision:
+        """Return what the rules say. Ids are compared as strings; empty ones are no ids.
+
+        Raises only what the subject's own callables raise, and MemoryError when a set of patterns gives up.
+        """
+        if not self.rules:
+            return ALLOW
+        applied = self.applied(self.matcher.match(subject), user_id, company_id, cohorts)
+        return answer(applied) if applied else ALLOW
+
+    def applied(self, bits: int, user_id: object, company_id: object, cohorts: Cohorts) -> Applied:
+        """Return the rules that apply, given the bits of the conditions that hold."""
+        applied = self.regex.applied(bits)
+        if self.companies.rules:
+            applied += self.companies.applied(bits, company_id, cohorts.companies)
+        if self.users.rules:
+            applied += self.users.applied(bits, user_id, cohorts.users)
         return applied
 
 
@@ -243,39 +234,43 @@ def answer(applied: Applied) -> Decision:
 
 def sendable(block: Block) -> Block:
     """Return the answer as a server can send it: a status below 200 is no final answer, so that 403 takes its place."""
-    return block if block.status >= FIRST_FINAL_STATUS else replace(block, status=DEFAULT_STATUS)
+    return block if block.status >= FIRST_FINAL_STATUS else block._replace(status=DEFAULT_STATUS)
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(NamedTuple):
     """A compiled ``/v1/config``."""
 
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: Sampling = KEEP_ALL
     cohorts: Cohorts = NO_COHORTS
     problems: tuple[str, ...] = ()
     """What was skipped when compiling, and why."""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """Config and rules as they are in force at one moment."""
 
-    config: Config = field(default_factory=Config)
-    rules: Ruleset = field(default_factory=Ruleset)
-    idle: bool = field(init=False, default=True)
+    config: Config = Config()
+    rules: Ruleset = Ruleset()
+    idle: bool = True
     """Whether nothing is to be decided: no rule is loaded, and every event is kept."""
-    silent: bool = field(init=False, default=False)
+    silent: bool = False
     """Whether no request needs a look: no rule is loaded, and no event of anybody is kept."""
-    identifies: bool = field(init=False, default=False)
+    identifies: bool = False
     """Whether it matters to a decision who the user and the company are."""
 
-    def __post_init__(self) -> None:
-        rules, sampling = self.rules, self.config.sampling
+    @staticmethod
+    def of(config: Config, rules: Ruleset) -> Snapshot:
+        """Return the two with what follows from both."""
+        sampling = config.sampling
         entities = bool(sampling.users or sampling.companies)
         constant = not entities and not sampling.regex
-        object.__setattr__(self, "idle", not rules.rules and sampling.trivial)
-        object.__setattr__(self, "silent", not rules.rules and constant and sampling.sample_rate == 0)
-        object.__setattr__(self, "identifies", bool(entities or rules.users.rules or rules.companies.rules))
+        return Snapshot(
+            config,
+            rules,
+            idle=not rules.rules and sampling.trivial,
+            silent=not rules.rules and constant and sampling.sample_rate == 0,
+            identifies=bool(entities or rules.users.rules or rules.companies.rules),
+        )
 
     @property
     def sampling(self) -> Sampling:
@@ -298,11 +293,11 @@ class Snapshot:
 
     def with_config(self, config: Config) -> Snapshot:
         """Return a snapshot with another config."""
-        return replace(self, config=config)
+        return Snapshot.of(config, self.rules)
 
     def with_rules(self, rules: Ruleset) -> Snapshot:
         """Return a snapshot with other rules."""
-        return replace(self, rules=rules)
+        return Snapshot.of(self.config, rules)
 
 
 EMPTY = Snapshot()
@@ -356,4 +351,4 @@ def compile_rules(data: bytes) -> Ruleset:
             if by_id.pop((rule.kind, rule.id), None):
                 problems.add(f"[{at}]", f"the id {rule.id!r} came before; this one takes its place")
             by_id[rule.kind, rule.id] = rule
-    return Ruleset(tuple(by_id.values()), compiler.conditions.matcher(), problems.texts())
+    return Ruleset.of(by_id.values(), compiler.conditions.matcher(), problems.texts())

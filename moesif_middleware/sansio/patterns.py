@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -42,8 +41,7 @@ class Search(NamedTuple):
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class PatternSet:
+class PatternSet(NamedTuple):
     """All patterns on one field."""
 
     sets: tuple[Search, ...]
@@ -60,6 +58,9 @@ class PatternSet:
             for index in found:
                 bits |= table[index]
         return bits
+
+
+NO_PATTERNS = PatternSet(())
 
 
 def _encoded(text: str) -> bytes:

@@ -10,8 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -50,8 +49,7 @@ def refuse_header(name: str) -> str | None:
     return f"{name} belongs to the server" if lower in _RESERVED or lower.startswith("proxy-") else None
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderTemplate:
+class HeaderTemplate(NamedTuple):
     """A header that a rule adds."""
 
     name: str
@@ -63,8 +61,7 @@ class HeaderTemplate:
         return sanitise(self.value.render(values))
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One compiled rule."""
 
     id: str

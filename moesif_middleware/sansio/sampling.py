@@ -7,10 +7,9 @@ the least of the entity's and the first matching regex entry's, else the general
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from .conditions import Condition, ConditionCompiler, Matcher, Problems, Subject
+from .conditions import NO_CONDITIONS, Condition, ConditionCompiler, Matcher, Problems, Subject
 from .entities import NO_ENTITIES, Entities
 
 WEIGHT_LIMIT = 2**31 - 1
@@ -34,8 +33,7 @@ def wrong_rate(value: object) -> str | None:
     return None if 0 <= value <= 100 else f"the rate {value} is not between 0 and 100"
 
 
-@dataclass(frozen=True, slots=True)
-class RegexRate:
+class RegexRate(NamedTuple):
     """One entry of the config's regex_config: the rate where all conditions match."""
 
     rate: float
@@ -43,22 +41,16 @@ class RegexRate:
     conditions: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(NamedTuple):
     """The compiled sampling of one config. No dice: ``keep`` takes the draw."""
 
     sample_rate: float = 100
     users: Entities = NO_ENTITIES
     companies: Entities = NO_ENTITIES
     regex: tuple[RegexRate, ...] = ()
-    matcher: Matcher = field(default_factory=Matcher)
-
-    trivial: bool = field(init=False, default=False)
+    matcher: Matcher = NO_CONDITIONS
+    trivial: bool = True
     """Whether every event is kept whatever the request, so that nothing needs to be asked."""
-
-    def __post_init__(self) -> None:
-        trivial = self.sample_rate == 100 and not self.regex and not self.users and not self.companies
-        object.__setattr__(self, "trivial", trivial)
 
     @property
     def reads_body(self) -> bool:
@@ -129,6 +121,9 @@ class Sampling:
         return next((entry.rate for entry in self.regex if bits & entry.mask == entry.mask), None)
 
 
+KEEP_ALL = Sampling()
+
+
 def compile_sampling(config: Mapping[str, Any], users: Entities, companies: Entities, problems: Problems) -> Sampling:
     """Compile the sampling of a config document, whose maps of entities were read apart. Records what it skips."""
     general = config.get("sample_rate")
@@ -140,14 +135,10 @@ def compile_sampling(config: Mapping[str, Any], users: Entities, companies: Enti
     if entries is not None and not isinstance(entries, list):
         problems.add("regex_config", "is not a list")
         entries = None
-    regex = [_regex_rate(entry, f"regex_config[{at}]", compiler, problems) for at, entry in enumerate(entries or ())]
-    return Sampling(
-        sample_rate=100 if general is None else general,
-        users=users,
-        companies=companies,
-        regex=tuple(entry for entry in regex if entry is not None),
-        matcher=compiler.matcher(),
-    )
+    found = [_regex_rate(entry, f"regex_config[{at}]", compiler, problems) for at, entry in enumerate(entries or ())]
+    rate, regex = 100 if general is None else general, tuple(entry for entry in found if entry is not None)
+    trivial = rate == 100 and not regex and not users and not companies
+    return Sampling(rate, users, companies, regex, compiler.matcher(), trivial)
 
 
 def _regex_rate(entry: object, where: str, compiler: ConditionCompiler, problems: Problems) -> RegexRate | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -35,8 +35,7 @@ def plain(text: str) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
-class Template:
+class Template(NamedTuple):
     """Text with variables in it: each part is the text before a variable, its name and its default, escaped."""
 
     parts: tuple[tuple[str, str, str], ...]

@@ -151,6 +151,74 @@ def test_headers_are_joined_only_for_conditions_that_read_one():
     assert request.head._headers is None
 
 
+ROUTE_A, ROUTE_B, HEADER = ("request.route", "^/a"), ("request.route", "b$"), ("request.headers.x", "h")
+
+
+@pytest.mark.parametrize(
+    ("groups", "path", "reads_route", "reads_header"),
+    [
+        ([[NO, ROUTE_A, HEADER]], "/a", False, False),
+        ([[NO, HEADER], [NO, ROUTE_B, HEADER]], "/b", False, False),
+        ([[YES, ROUTE_A, HEADER]], "/b", True, False),
+        ([[YES, ROUTE_A, HEADER]], "/a", True, True),
+        ([[NO, ROUTE_A, HEADER], [YES, ROUTE_B]], "/a/b", True, False),
+        ([[ROUTE_A, ROUTE_B, HEADER], [ROUTE_A]], "/a", True, False),
+        ([[ROUTE_A, ("request.headers.y", "("), HEADER]], "/a", False, False),
+        ([[NO, ROUTE_A, HEADER], [HEADER]], "/", False, True),
+    ],
+)
+def test_a_field_is_read_only_for_a_group_that_may_still_match(groups, path, reads_route, reads_header):
+    """What fails by its verb or by its route costs no header, no address and no body."""
+
+    class Watched(ScopeHead):
+        __slots__ = ("asked",)
+
+        @property
+        def path(self):
+            self.asked.append("route")
+            return super().path
+
+        @property
+        def headers(self):
+            self.asked.append("header")
+            return super().headers
+
+    watched = Watched({"method": "GET", "path": path}, [])
+    watched.asked = []
+    matcher, _, _ = compiled(*groups)
+    matcher.match(Subject(watched))
+    assert ("route" in watched.asked, "header" in watched.asked) == (reads_route, reads_header)
+
+
+SOME = st.sampled_from(
+    [
+        YES, NO, ("request.verb", "^p"), ROUTE_A, ROUTE_B, ("request.route", ""), HEADER, ("request.headers.y", "h"),
+        ("request.ip", "1"), ("request.body.a", "1"), ("response.status", "4"), ("request.x", ""),
+        ("request.route", "("),
+    ]
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.lists(SOME, max_size=4), max_size=6),
+    st.sampled_from(["GET", "POST", "get", "PURGE"]),
+    st.sampled_from(["/", "/a", "/b", "/ab"]),
+    st.sampled_from([[], [("x", "h")], [("X", "g"), ("y", "h")]]),
+    st.sampled_from([None, {"a": 1}]),
+    st.sampled_from([None, 404]),
+)
+def test_what_is_not_read_would_have_made_no_difference(groups, verb, path, headers, body, status):
+    """Every group matches by the bits of what was read exactly when it does by the bits of everything."""
+    matcher, masks, _ = compiled(*groups)
+    given_body = None if body is None else lambda: body
+    request = Subject(head(verb, path, headers), ip_address="10.0.0.1", body=given_body, status=status)
+    some, all_ = matcher.match(request), matcher.match_all(request)
+    assert some & all_ == some
+    assert [some & mask == mask for mask in masks] == [all_ & mask == mask for mask in masks]
+    later = matcher.open_mask(request)
+    assert [(some | later) & mask == mask for mask in masks] == [(all_ | later) & mask == mask for mask in masks]
+
+
 def test_a_condition_that_stands_in_many_rules_is_one_bit():
     matcher, masks, _ = compiled([YES], [YES, NO], [YES])
     assert len(matcher.bits) == 2
@@ -179,7 +247,7 @@ def test_patterns_that_are_too_large_together_are_kept_apart():
     values = [f"^/{at}/[^/]{{300}}$" for at in range(60)]
     matcher, masks, problems = compiled(*[[("request.route", value)] for value in values])
     assert problems.texts() == ()
-    assert len(matcher.others[0][1].sets) > 1
+    assert len(matcher.routes.sets) > 1
     for at in (0, 31, 59):
         bits = matcher.match(Subject(head(path=f"/{at}/" + "x" * 300)))
         assert [number for number, mask in enumerate(masks) if bits & mask] == [at]

@@ -1,7 +1,5 @@
 """What the rules decide, row by row of the specification."""
 
-import dataclasses
-
 import orjson
 import pytest
 
@@ -295,7 +293,7 @@ def test_the_status_is_the_rules_when_it_is_one_else_403(status, expected):
 def test_a_status_that_no_server_can_send_is_sent_as_403(status, sent):
     decision = decide([rule("a", block=True, response={"status": status, "body": 1})])
     assert isinstance(decision, Block)
-    assert sendable(decision) == dataclasses.replace(decision, status=sent)
+    assert sendable(decision) == decision._replace(status=sent)
 
 
 def test_a_body_nested_too_deeply_to_be_written_is_null_and_recorded():
@@ -650,5 +648,5 @@ def test_a_snapshot_is_replaced_and_never_changed():
     assert (EMPTY.idle, one.idle, two.idle) == (True, False, False)
     assert two.rules is one.rules
     assert (one.sampling.sample_rate, two.sampling.sample_rate) == (100, 5)
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         one.rules = two.rules  # type: ignore[misc]
