@@ -42,6 +42,8 @@ _SLOW_SECONDS = 0.5
 """A request that lasts longer is a reason to put what there is into the spool."""
 _AHEAD = 2
 """Batches in memory, the one in flight among them, that the second thread encodes up to."""
+_RELEASE_BYTES = 65_536
+"""Bytes that encoding frees or takes before the queue is told: one lock for many small entries."""
 _LEAVE_SECONDS = 0.25
 """How long the end waits for the threads, after the deadline if need be."""
 _REST_SECONDS = 0.2
@@ -411,17 +413,22 @@ class Worker:
             entries = deque(self.queue.take(settings.batch_events, settings.batch_bytes))
             born = min((entry.born for entry in entries), default=0.0)
             encoded: dict[str, list[bytes]] = {}
+            freed = 0
             try:
                 while entries:
                     item = self._encoded(entries[0])
                     entry = entries.popleft()
-                    self.queue.release(entry.cost - len(item or b""))
+                    freed += entry.cost - len(item or b"")
+                    if abs(freed) >= _RELEASE_BYTES:
+                        self.queue.release(freed)
+                        freed = 0
                     if item is not None:
                         encoded.setdefault(entry.kind, []).append(item)
             finally:
                 for entry in entries:  # something that is no Exception ended the loop
-                    self.queue.release(entry.cost)
+                    freed += entry.cost
                     self._losses.book(entry.kind, "queued", 1, "internal_error")
+                self.queue.release(freed)
                 for kind, items in encoded.items():
                     groups = split(items, settings.batch_events, settings.batch_bytes)
                     self.outbox.add(Batch(kind, group, born) for group in groups)

@@ -191,12 +191,12 @@ class Masker:
         texts = {*said}
         for each in headers:
             texts.update(self._looked_at(each))
-        texts -= self._seen
-        data = b"%b\n%b" % (_encode("\n".join(texts)), self._uris.decoded(uri))
+        new = texts - self._seen
+        data = b"%b\n%b" % (_encode("\n".join(new)), self._uris.decoded(uri))
         if self._uris.look.finds(data):
             return False
-        if texts:
-            self._remember(texts)
+        if new:
+            self._remember(new)
         return True
 
     def by_name(self, headers: dict[str, str]) -> dict[str, str]:

@@ -18,6 +18,8 @@ from .exchange import Exchange
 from .masking import Masker
 
 Message = dict[str, Any]
+_IN_REQUEST = ("ip_address", "api_version")
+_IN_EVENT = ("user_id", "company_id", "weight", "metadata", "blocked_by")
 
 
 def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transaction_id: str) -> bytes | None:
@@ -38,23 +40,28 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
         answered[TRANSACTION_HEADER] = exchange.transaction_header
     if not masker.is_clean(uri, (sent, answered), () if route is None else (route,)):
         return None
-    request: Message = {"time": wire_time(exchange.started), "uri": uri, "verb": verb, "headers": masker.by_name(sent)}
-    address = options.client_address(head) if options.client_address else head.peer
-    if address is not None:
-        request["ip_address"] = address
-    if options.api_version is not None:
-        request["api_version"] = options.api_version
+    notes: dict[str, Any] = {}
+    request: Message = {
+        "time": wire_time(exchange.started), "uri": uri, "verb": verb, "headers": masker.by_name(sent),
+        "ip_address": options.client_address(head) if options.client_address else head.peer,
+        "api_version": options.api_version,
+    }  # fmt: skip
+    body = read_body(exchange.request_body, sent, options, "request", notes)
+    if body is not None and not _put(request, body, masker):
+        return None
     ended = exchange.started if exchange.ended is None else exchange.ended
     response: Message = {"time": wire_time(ended), "status": status, "headers": masker.by_name(answered)}
-    notes: dict[str, Any] = {}
-    for message, buffer, headers, side in (
-        (request, exchange.request_body, sent, "request"),
-        (response, None if status in BODILESS or verb == "HEAD" else exchange.response_body, answered, "response"),
-    ):
-        if buffer is not None and not _put_body(message, read_body(buffer, headers, options, side, notes), masker):
+    if status not in BODILESS and verb != "HEAD":
+        body = read_body(exchange.response_body, answered, options, "response", notes)
+        if body is not None and not _put(response, body, masker):
             return None
-    metadata = _metadata(route, notes, masker)
-    return _written({"request": request, "response": response}, exchange, transaction_id, metadata)
+    wire: Message = {
+        "request": _without_nothing(request, _IN_REQUEST), "response": response,
+        "user_id": exchange.user_id, "company_id": exchange.company_id, "transaction_id": transaction_id,
+        "direction": exchange.direction, "weight": exchange.weight, "metadata": _metadata(route, notes, masker),
+        "blocked_by": exchange.blocked_by,
+    }  # fmt: skip
+    return _written(_without_nothing(wire, _IN_EVENT))
 
 
 def _is_ordinary(exchange: Exchange) -> bool:
@@ -67,10 +74,8 @@ def _is_ordinary(exchange: Exchange) -> bool:
     )
 
 
-def _put_body(message: Message, body: Body | None, masker: Masker) -> bool:
-    """Put a masked body into its message; return whether it fits there as it is."""
-    if body is None:
-        return True
+def _put(message: Message, body: Body, masker: Masker) -> bool:
+    """Put a body, masked, into its message; return whether it fits there as it is."""
     body = masker.body(body)
     text = body.encoded()
     message["body"], message["transfer_encoding"] = orjson.Fragment(text), body.transfer_encoding
@@ -85,19 +90,16 @@ def _metadata(route: str | None, notes: dict[str, Any], masker: Masker) -> Any:
     return metadata if not notes and masker.is_simple(metadata) else masker.value(metadata)
 
 
-def _written(wire: Message, exchange: Exchange, transaction_id: str, metadata: Any) -> bytes | None:
-    """Return the messages and what stands beside them as JSON, None when that does not fit or needs a closer look."""
-    for name, value in (
-        ("user_id", exchange.user_id),
-        ("company_id", exchange.company_id),
-        ("transaction_id", transaction_id),
-        ("direction", exchange.direction),
-        ("weight", exchange.weight),
-        ("metadata", metadata),
-        ("blocked_by", exchange.blocked_by),
-    ):
-        if value is not None:
-            wire[name] = value
+def _without_nothing(found: Message, names: tuple[str, ...]) -> Message:
+    """Take out those names of a map under which there is None, in place; return the same map."""
+    for name in names:
+        if found[name] is None:
+            del found[name]
+    return found
+
+
+def _written(wire: Message) -> bytes | None:
+    """Return an event as JSON, None when it does not fit or needs a closer look."""
     try:
         encoded = orjson.dumps(wire, default=jsontext.foreign, option=jsontext.OPTIONS)
     except (TypeError, RecursionError):
