@@ -215,6 +215,10 @@ class ClickHouseStatement:
         condition = test(LeafValue(at, self))
         return FALSE if condition == FALSE else f"arrayExists((p, d, k, n) -> {at} AND {condition}, {_LEAF})"
 
+    def narrowed(self, field: Field, words: Sequence[str], found: str) -> str:  # noqa: ARG002 - a Statement
+        """Return a condition over a field of the document: its values are read without it."""
+        return found
+
     def document(self) -> str:
         """Return the SQL of the document as JSON text."""
         return "doc"

@@ -20,6 +20,9 @@ _PLAIN: Final = re.compile(r"[ !#-\[\]-~]+")
 
 MAX_PATTERN: Final = 1_000
 
+WORTH_LOOKING: Final = 3
+"""Characters of the shortest text that is looked for in a document as it stands: nearly every one holds a shorter."""
+
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,20})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
 _WORD: Final = re.compile(r"\w+")
 _BEFORE: Final = r"(?:^|[^\pL\pN_])"
@@ -146,6 +149,11 @@ def needle_of(parts: tuple[str | Wild, ...]) -> str:
     """Return the longest text that a document with a match of a Glob holds as it stands, whatever its case."""
     runs = (run for part in parts if isinstance(part, str) for run in _PLAIN.findall(part))
     return max(runs, key=len, default="")
+
+
+def stands_plainly(text: str) -> bool:
+    """Return whether a text stands in JSON as it is, and is long enough to be looked for there."""
+    return len(text) >= WORTH_LOOKING and _PLAIN.fullmatch(text) is not None
 
 
 def checked_pattern(pattern: str, path: str) -> None:

@@ -125,6 +125,13 @@ class SQLiteStatement:
             return walk
         return f"({test(self._json_value(path))} OR (({self._arrays(field)}) AND {walk}))"
 
+    def narrowed(self, field: Field, words: Sequence[str], found: str) -> str:
+        """Return a condition over a field of the document, tried on those only that hold one of the words."""
+        if self._hot_path(field) is not None or len(words) > FEW:
+            return found
+        held = " OR ".join(self.mentions(self.document(), word) for word in words)
+        return f"(({held}) AND {found})"
+
     def document(self) -> str:
         """Return the SQL of the document as JSON text."""
         self._reads_document = True

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeGuard
 
-from .conditions import glob_text
+from .conditions import glob_text, stands_plainly
 from .fields import Field, Type
 from .leaves import Scalar
 from .nodes import (
@@ -137,6 +137,13 @@ class Statement(Protocol):
         """Return the condition that there is a value at a path of the document or below it."""
         ...
 
+    def narrowed(self, field: Field, words: Sequence[str], found: str) -> str:
+        """Return the condition ``found`` over a field of the document, tried on those only that hold one of the words.
+
+        Where an index or an array of values makes it quick, it is returned as it is.
+        """
+        ...
+
     def definite(self, condition: str) -> str:
         """Return the condition with NULL turned into false."""
         ...
@@ -227,12 +234,21 @@ def condition(node: Node, statement: Statement) -> str:
         case Matches() if node.needle:
             # A pattern takes long, and reading every document's values longest: only those that can match are tried.
             return f"({_mentioned(node, statement)} AND {_tested(node, statement)})"
+        case Equals() if node.field.column is None and (words := _words(node)):
+            return statement.narrowed(node.field, words, _tested(node, statement))
         case _:
             return _tested(node, statement)
 
 
 def _tested(node: Equals | Between | Glob | Matches, statement: Statement) -> str:
     return _any_value(node.field, lambda value: _test(node, value), statement)
+
+
+def _words(node: Equals) -> list[str]:
+    """Return texts of which every document that passes holds one, as it stands; none when that cannot be said."""
+    texts = [operand.text for operand in node.operands if operand.number is None]
+    certain = len(texts) == len(node.operands) and all(map(stands_plainly, texts))
+    return texts if certain else []
 
 
 def _same_needle(parts: Sequence[Node]) -> TypeGuard[Sequence[Matches]]:

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from moesif_middleware.collector.search.sqlite import SQLiteEngine
+
 from .conftest import Searcher
 from .population import FIRST, NOW
 from .same import difference
@@ -377,6 +379,7 @@ def test_aggregations_count_the_same_by_hot_paths(hot_sqlite: Searcher, aggs: An
     counts(hot_sqlite, aggs, query, zone)
 
 
+ROWS = SQLiteEngine.rows
 FOLDED_CLAUSES = [
     {"wildcard": {field: {"value": f"*{word}*", "case_insensitive": True}}}
     for field in ("request.route", "request.headers.user-agent", "request.headers.*")
@@ -388,6 +391,41 @@ FOLDED_CLAUSES = [
 @pytest.mark.parametrize("clause", FOLDED_CLAUSES, ids=str)
 def test_letters_without_case_are_those_that_re2_takes_for_the_same(sqlite: Searcher, clause: dict[str, Any]) -> None:
     assert sqlite.ids(clause) == sqlite.expected(clause)
+
+
+@pytest.mark.parametrize(
+    ("clause", "narrowed"),
+    [
+        ({"term": {"metadata.plan": "free"}}, True),
+        ({"terms": {"metadata.plan": ["Pro plan", "no such plan"]}}, True),
+        ({"term": {"metadata.plan": "true"}}, True),
+        ({"term": {"response.body.error.code": "E_1"}}, True),
+        ({"term": {"request.headers.User-Agent": "curl/8.4"}}, True),
+        ({"terms": {"metadata.plan": ["free", "500"]}}, False),
+        ({"term": {"metadata.plan": "ü"}}, False),
+        ({"term": {"metadata.plan": 'say "no"'}}, False),
+        ({"bool": {"must_not": [{"term": {"metadata.plan": "free"}}]}}, True),
+    ],
+    ids=str,
+)
+def test_only_documents_that_mention_a_value_are_looked_into(
+    sqlite: Searcher, hot_sqlite: Searcher, monkeypatch: pytest.MonkeyPatch, clause: dict[str, Any], narrowed: bool
+) -> None:
+    """Where the value stands in them as it is: a number may be written in many ways. An index needs no such look."""
+    expected = sqlite.expected(clause)
+    assert sqlite.ids(clause) == hot_sqlite.ids(clause) == expected
+    statements: list[str] = []
+
+    def watched(self: SQLiteEngine, sql: str, parameters: Any) -> Any:
+        statements.append(sql)
+        return ROWS(self, sql, parameters)
+
+    monkeypatch.setattr(SQLiteEngine, "rows", watched)
+    sqlite.ids(clause)
+    assert any(" LIKE " in sql for sql in statements) == narrowed
+    statements.clear()
+    hot_sqlite.ids(clause)
+    assert not any(" LIKE " in sql for sql in statements)
 
 
 @pytest.mark.heavy
