@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,12 +146,15 @@ DETECTORS = (
 _LONG_NUMBER_HINT = rb"(?:^|[^0-9A-Za-z.]|(?:^|[^0-9])\.|\\[bfnrt]|\\u[0-9A-Fa-f]{4})(?:[2-9][0-9]{12}|1[0-9]{13})"
 _GROUPS_HINT = rb"[0-9]{4}[ .-](?:[0-9]{4}[ .-][0-9]{4}[ .-][0-9]|[0-9]{6}[ .-][0-9]{4})"
 _NUMBERS_HINT = _LONG_NUMBER_HINT + b"|" + _GROUPS_HINT
-# What _RUN matches, if it has as many digits as a card number at least.
-_LONG_RUN = re.compile(rb"[0-9](?:[ .-]?[0-9]){12,}")
+_DIGITS = re.compile(rb"[0-9]*")
+_DIGIT_MAP = bytes(48 if 48 <= code <= 57 else 0 for code in range(256))
+_SHORTEST_CARD = b"0" * 13
 _DOUBLED = bytes(((code - 48) * 2 - (9 if code > 52 else 0)) % 256 for code in range(256))
 _ROUNDS = 3
 _MARKED = re.compile(rb"(" + re.escape(MARKER.encode()) + rb"\w+\])")
 _RUN = linear(rb"[0-9]+(?:[ .-][0-9]+)*")
+# Such a run with groups in it that a card number may be printed in.
+_GROUPED_RUN = linear(rb"(?:[0-9]+[ .-])*[0-9]{4}[ .-](?:[0-9]{4}|[0-9]{6})[ .-][0-9]{4}[0-9]*(?:[ .-][0-9]+)*")
 _GROUPINGS = ((4, 4, 4, 4, 3), (4, 4, 4, 4), (4, 4, 4, 1), (4, 6, 5), (4, 6, 4))
 RULES = (*(detector.rule for detector in DETECTORS), "card")
 
@@ -195,7 +198,22 @@ def _anywhere(pattern: bytes, whole: bytes) -> Any:
 
 
 def _holds_card(data: bytes) -> bool:
-    return any(_cards_in(data, *match.span()) for match in _LONG_RUN.finditer(data))
+    return any(_is_lone_card(data, *place) for place in _long_numbers(data)) or any(
+        _cards_in(data, *match.span()) for match in _GROUPED_RUN.finditer(data)
+    )
+
+
+def _long_numbers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where there are as many digits in a row as a card number has at least.
+
+    Digits are made alike and then looked for as one word, which skips most bytes; a pattern would try each.
+    """
+    alike = data.translate(_DIGIT_MAP)
+    stop = 0
+    while (start := alike.find(_SHORTEST_CARD, stop)) >= 0:
+        match = _DIGITS.match(data, start)
+        stop = match.end() if match else start
+        yield start, stop
 
 
 class SecretValues:
@@ -326,9 +344,7 @@ def _card_at(data: bytes, groups: list[tuple[int, int]], index: int) -> int:
     first, last = groups[index]
     size = last - first
     if 13 <= size <= 19:
-        # The fraction of a decimal number is no card number.
-        decimal = index > 0 and data[first - 1] == 46
-        return int(not decimal and _stands_alone(data, first, last) and is_card(data[first:last]))
+        return int(_is_lone_card(data, first, last))
     if size != 4:
         return 0
     for grouping in _GROUPINGS:
@@ -340,6 +356,13 @@ def _card_at(data: bytes, groups: list[tuple[int, int]], index: int) -> int:
         if len(separators) == 1 and _stands_alone(data, first, chosen[-1][1], grouped=True) and is_card(digits):
             return len(grouping)
     return 0
+
+
+def _is_lone_card(data: bytes, first: int, last: int) -> bool:
+    """Return whether digits that no others stand beside are a card number in one group."""
+    # The fraction of a decimal number is none.
+    decimal = data[first - 1 : first] == b"." and data[max(0, first - 2) : first - 1].isdigit()
+    return not decimal and is_card(data[first:last]) and _stands_alone(data, first, last)
 
 
 def _stands_alone(data: bytes, first: int, last: int, *, grouped: bool = False) -> bool:
