@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.servers import Server, free_ports, one
+from moesif_middleware.collector.search import grouping
 from moesif_middleware.collector.search.clickhouse import (
     key_value,
     leaf_arrays,
@@ -189,6 +190,38 @@ def test_an_event_that_was_written_twice_counts_once(address: Address) -> None:
         assert store.get(APP, "events", "A") is not None
         assert store.delete(APP, "events", "A").result() is True
         assert store.get(APP, "events", "A") is None
+    finally:
+        store.close()
+
+
+@pytest.mark.heavy
+def test_the_first_of_some_groups_take_one_statement(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All groups come with the first ones, and a second pass counts the others only where there are many more."""
+    store = ClickHouseStore(address, every=0)
+    statements: list[str] = []
+
+    def select(sql: str) -> list[list[Any]]:
+        statements.append(sql)
+        return Client.select(store._client, sql)
+
+    try:
+        store.append(
+            APP, [row(f"{n}-{m}", user_id=f"u{n:02}", weight=n) for n in range(1, 9) for m in range(n)]
+        ).result()
+        monkeypatch.setattr(store._client, "select", select)
+        metric = {"p": {"percentiles": {"field": "weight", "percents": [50]}}}
+        terms = {"field": "user_id.raw", "size": 3, "min_doc_count": 4}
+        search = {"size": 0, "track_total_hits": False, "aggs": {"users": {"terms": terms, "aggs": metric}}}
+        for few, count in ((1_000, 1), (8, 1), (7, 2), (1, 2)):
+            statements.clear()
+            monkeypatch.setattr(grouping, "FEW_GROUPS", few)
+            found = store.search(APP, "events", search)["aggregations"]["users"]
+            shown = [(bucket["key"], bucket["doc_count"], bucket["p"]["values"]["50.0"]) for bucket in found["buckets"]]
+            assert shown == [("u08", 64, 8.0), ("u07", 49, 7.0), ("u06", 36, 6.0)]
+            # The one of weight 1 has too few.
+            assert found["sum_other_doc_count"] == 25 + 16 + 9 + 4
+            assert len(statements) == count
+            assert sum("quantile" in sql for sql in statements) == 1
     finally:
         store.close()
 

@@ -13,6 +13,12 @@ from .leaves import Scalar
 from .nodes import Node
 from .statement import Engine, Key, Statement, condition
 
+FEW_GROUPS: Final = 1_000
+"""So many groups are asked for at least where a store cannot count the others beside the first ones.
+
+Mostly these are all groups, and their counts need no statement that goes through the events once more.
+"""
+
 
 @dataclass(slots=True)
 class Grouping:
@@ -74,14 +80,12 @@ class GroupQuery:
     def run(self, engine: Engine) -> Groups:
         """Run it. Raises InvalidSearch when there are more groups than an answer may have."""
         statement = engine.statement(self.kind)
-        groupings = [*self.scope.groupings, *([self.grouping] if self.grouping else [])]
-        keys = [grouping.key(statement) for grouping in groupings]
-        sql = self._grouped(statement, groupings, keys)
+        keys, sql = self._grouped(statement, self.metrics)
         windowed = self.limit is not None and engine.windows
-        everything = sql
+        most = 0 if self.limit is None else self.limit if windowed else max(self.limit, FEW_GROUPS)
         if self.limit is not None:
             windowed_total = ", sum(c) OVER () AS total" if windowed else ""
-            sql = f"SELECT *{windowed_total} FROM ({everything}) ORDER BY {self._order(keys)} LIMIT {self.limit}"  # noqa: S608
+            sql = f"SELECT *{windowed_total} FROM ({sql}) ORDER BY {self._order(keys)} LIMIT {most}"  # noqa: S608
         elif keys:
             sql = f"{sql} ORDER BY {self._order(keys)} LIMIT {MAX_BUCKETS + 1}"
         rows = engine.rows(sql, statement.parameters())
@@ -90,15 +94,24 @@ class GroupQuery:
         total = 0
         if windowed:
             total = int(rows[0][-1]) if rows else 0
-        elif self.limit is not None and len(rows) == self.limit:
-            total = int(engine.rows(f"SELECT sum(c) FROM ({everything})", statement.parameters())[0][0] or 0)  # noqa: S608
+        elif self.limit is not None and len(rows) == most:
+            rows, total = rows[: self.limit], self._total(engine)
         return Groups([self._row(row, len(keys)) for row in rows], keys, total)
 
-    def _grouped(self, statement: Statement, groupings: list[Grouping], keys: list[Key]) -> str:
+    def _total(self, engine: Engine) -> int:
+        """Return the count of all groups; nothing but the counts is computed once more."""
+        statement = engine.statement(self.kind)
+        _, sql = self._grouped(statement, ())
+        return int(engine.rows(f"SELECT sum(c) FROM ({sql})", statement.parameters())[0][0] or 0)  # noqa: S608
+
+    def _grouped(self, statement: Statement, metrics: Sequence[NamedMetric]) -> tuple[list[Key], str]:
+        """Return the keys and the statement of all groups with their counts and metrics."""
+        groupings = [*self.scope.groupings, *([self.grouping] if self.grouping else [])]
+        keys = [grouping.key(statement) for grouping in groupings]
         where = [condition(node, statement) for node in (*self.scope.where, *self.extra)]
         columns = [f"{statement.weight} AS w", *(f"{key.sql} AS k{index}" for index, key in enumerate(keys))]
         selected = ["sum(w) AS c"]
-        for index, metric in enumerate(self.metrics):
+        for index, metric in enumerate(metrics):
             columns.append(f"{metric_value(metric.spec, statement)} AS v{index}")
             for place, sql in enumerate(metric_sql(metric.spec, f"v{index}", statement)):
                 self.aliases[f"{metric.name}/{place}"] = f"m{index}_{place}"
@@ -111,7 +124,7 @@ class GroupQuery:
         sql = f"SELECT {', '.join([*names, *selected])} FROM ({statement.select(columns, where)})"  # noqa: S608
         if names:
             sql += f" WHERE {' AND '.join(kept)} GROUP BY {', '.join(names)}"
-        return f"{sql} HAVING c >= {self.least}" if self.least > 1 else sql
+        return keys, f"{sql} HAVING c >= {self.least}" if self.least > 1 else sql
 
     def _order(self, keys: list[Key]) -> str:
         """Return the ORDER BY: groups of one parent stand together, in the order that is asked for."""
