@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -15,6 +16,7 @@ from .faults import FaultSwitch
 from .guard import Guard
 from .membership import keep_membership
 from .page import page_routes
+from .rate import CalendarRate
 from .refusals import HANDLERS, on_http
 from .retention import keep_retaining
 from .settings import CollectorSettings
@@ -23,17 +25,23 @@ from .stores.opening import open_store
 from .table import api_routes
 
 
-def create_app(settings: CollectorSettings, store: Store | None = None) -> Starlette:
+def create_app(
+    settings: CollectorSettings, store: Store | None = None, clock: Callable[[], float] = time.time
+) -> Starlette:
     """Return the application. ``store`` is used instead of the one that ``settings.store`` names; it is closed with it.
 
+    ``clock`` gives the seconds since the epoch, by which events are late, profiles are modified and old events deleted.
     ``app.state.context`` is the CollectorContext. Raises ConfigurationError and StoreUnavailable.
     """
-    context = CollectorContext(store or open_store(settings.store), settings.apps, settings.management_keys)
+    store = store or open_store(settings.store)
+    context = CollectorContext(
+        store, settings.apps, settings.management_keys, rate=CalendarRate(clock=clock), clock=clock
+    )
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001 - Starlette's signature
         tasks = [
-            asyncio.create_task(keep_retaining(context.store, settings.apps, settings.retention)),
+            asyncio.create_task(keep_retaining(store, settings.apps, settings.retention, clock)),
             asyncio.create_task(keep_membership(context, settings.cohorts_every)),
         ]
         try:

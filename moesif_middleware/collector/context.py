@@ -76,6 +76,10 @@ class CollectorContext:
     def __post_init__(self) -> None:
         object.__setattr__(self, "feeds", Feeds(self.store))
 
+    def now_ms(self) -> int:
+        """Return the time in milliseconds since the epoch."""
+        return int(self.clock() * 1000)
+
     def governance_changed(self, app: str) -> None:
         """Say that rules, config or cohorts were just written."""
         self.feeds.changed(app)

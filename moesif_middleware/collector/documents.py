@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..models import wire_time
-from .calls import Handler
+from .calls import Handler, context_of
 from .checks import Fields, Unfit, schema_of
 from .context import CollectorContext
 from .operations import APP_ID, OBJECT, Operation, Query, array_of
@@ -34,10 +34,16 @@ STAMPS: Final = ("_id", "org_id", "app_id", "auth_user_id", "created", "created_
 
 Document = dict[str, Any]
 Shape = Callable[[Document], Document]
+Written = Callable[[Document, int], Document]
 Kept = Callable[[Request, Document], bool]
 
 
 def as_it_is(document: Document) -> Document:
+    """Return the document."""
+    return document
+
+
+def as_posted(document: Document, now_ms: int) -> Document:  # noqa: ARG001 - a Written
     """Return the document."""
     return document
 
@@ -51,9 +57,9 @@ class Collection:
     """One kind of document.
 
     ``new`` checks what a document must be, ``changes`` what is posted to change one (null takes a field away).
-    ``written`` turns what was posted into what is stored (raises Unfit), ``shown`` what is stored into what is
-    answered. ``constants`` are what a new document has unless it says else. ``created`` and ``modified`` name the
-    fields with the times. ``after`` is called when a document was written or deleted.
+    ``written`` turns what was posted, at a time in milliseconds, into what is stored (raises Unfit), ``shown`` what is
+    stored into what is answered. ``constants`` are what a new document has unless it says else. ``created`` and
+    ``modified`` name the fields with the times. ``after`` is called when a document was written or deleted.
     """
 
     kind: str
@@ -63,7 +69,7 @@ class Collection:
     created: str = "created_at"
     modified: str | None = "modified_at"
     constants: Mapping[str, Any] = field(default_factory=dict)
-    written: Shape = as_it_is
+    written: Written = as_posted
     shown: Shape = as_it_is
     after: Callable[[CollectorContext, str], None] = nothing
     body_needed: bool = True
@@ -161,7 +167,8 @@ class Collection:
         """Return what was posted, checked, without what only the server sets. Raises Unfit and Refusal."""
         document = await posted(request, needed=needed)
         fields(document)
-        return self.written({name: value for name, value in document.items() if name not in STAMPS})
+        kept = {name: value for name, value in document.items() if name not in STAMPS}
+        return self.written(kept, context_of(request).now_ms())
 
     def stamped(self, document: Document, app: str, request: Request, now: float) -> Document:
         """Return a new document with what the server sets."""

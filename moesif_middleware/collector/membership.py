@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -104,7 +103,7 @@ async def keep_membership(context: CollectorContext, seconds: float) -> None:
         context.membership_due.clear()
         for app in context.apps:
             try:
-                changed = await run_in_threadpool(update, context.store, app, int(time.time() * 1000))
+                changed = await run_in_threadpool(update, context.store, app, context.now_ms())
             except StoreUnavailable as error:
                 logger.warning("the members of cohorts were not computed: %s", error)
             except Exception:

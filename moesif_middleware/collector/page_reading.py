@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
@@ -83,7 +82,7 @@ class Reading:
         """Answer the figures of the events from ``from`` to ``to``, milliseconds; the last hour without them."""
         app, filtered = application(request, self._context), qualifiers(request)
         last, first = whole(request, "to"), whole(request, "from")
-        last = int(time.time() * 1000) if last is None else last
+        last = self._context.now_ms() if last is None else last
         first = last - HOUR_MS if first is None else first
         if not 0 < last - first <= LONGEST_SPAN_MS:
             raise Refusal(400, "from: must be before to, by a year at most", SECURITY_HEADERS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, tzinfo
 from typing import Final
 
 from starlette.requests import Request
 
+from .calls import context_of
 from .refusals import Refusal
 from .search.times import Span, parse_time, zone_of
 
@@ -67,6 +67,6 @@ def moment(request: Request, name: str, zone: tzinfo = UTC, *, required: bool = 
     if written[0] == " ":
         written = f"+{written[1:]}"
     try:
-        return parse_time(written, int(time.time() * 1000), zone)
+        return parse_time(written, context_of(request).now_ms(), zone)
     except ValueError as error:
         raise Refusal(400, f"{name}: {error}") from None

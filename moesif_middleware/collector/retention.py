@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,12 +53,12 @@ def _most_events(store: Store, app: str, retention: Retention) -> int | None:
     return min(most, default=None)
 
 
-async def keep_retaining(store: Store, apps: tuple[str, ...], retention: Retention) -> None:
+async def keep_retaining(store: Store, apps: tuple[str, ...], retention: Retention, clock: Callable[[], float]) -> None:
     """Retain once a minute until cancelled; a failure is logged, and the next minute tries again."""
     while True:
         for app in apps:
             try:
-                gone = await run_in_threadpool(retain, store, app, retention, int(time.time() * 1000))
+                gone = await run_in_threadpool(retain, store, app, retention, int(clock() * 1000))
             except StoreUnavailable as error:
                 logger.warning("old events were not deleted: %s", error)
             else:

@@ -48,9 +48,9 @@ class Running:
 
 
 @contextmanager
-def serving(settings: CollectorSettings) -> Iterator[Running]:
+def serving(settings: CollectorSettings, clock: Callable[[], float] = time.time) -> Iterator[Running]:
     """Serve ``settings`` in a thread until the block ends."""
-    app = create_app(settings)
+    app = create_app(settings, clock=clock)
     server = CollectorServer(app)
     listener = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})

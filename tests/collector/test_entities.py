@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from moesif_middleware.collector.merge import merged
+from moesif_middleware.collector.routes import entities
 
-from .conftest import Running
+from .conftest import APP, Running
 
 
 @pytest.mark.parametrize(
@@ -92,3 +94,25 @@ def test_concurrent_upserts_lose_nothing(fresh: Running) -> None:
     assert (fresh.store.get(fresh.app, "users", "u") or {})["metadata"] == {
         f"k{number}": number for number in range(64)
     }
+
+
+@pytest.mark.parametrize(
+    ("client", "path"), [("collector", "/v1/users/batch"), ("management", "/v1/search/~/users/batch")]
+)
+def test_a_large_batch_holds_up_nobody(
+    running: Running, monkeypatch: pytest.MonkeyPatch, client: str, path: str
+) -> None:
+    """While one is checked, which takes a second for 20 000 users, other calls are answered."""
+    answered, upserts = threading.Event(), entities.upserts
+
+    def slow(*arguments: Any) -> dict[str, dict[str, Any]]:
+        assert answered.wait(10)
+        return upserts(*arguments)
+
+    monkeypatch.setattr(entities, "upserts", slow)
+    with ThreadPoolExecutor(1) as pool:
+        posted = pool.submit(getattr(running, client).post, path, json=[{"user_id": "u"}])
+        assert running.anonymous.get("/openapi.json", timeout=5).status_code == 200
+        answered.set()
+        assert posted.result().status_code in (200, 201)
+    assert running.store.get(APP, "users", "u") is not None

@@ -231,6 +231,20 @@ def test_another_method_is_told_those_that_there_are(running: Running) -> None:
         assert (answer.status_code, set(answer.headers["Allow"].split(", "))) == (405, methods)
 
 
+def test_applications_come_in_pages(running: Running) -> None:
+    """In the order in which the collector was given them; the next page is asked for with the last id of one."""
+    for query, apps in (
+        ({}, [APP, OTHER_APP]),
+        ({"take": 1}, [APP]),
+        ({"take": 1, "before_id": APP}, [OTHER_APP]),
+        ({"before_id": OTHER_APP}, []),
+        ({"before_id": "unknown", "take": 0}, []),
+    ):
+        answer = running.management.get("/v1/~/apps", params=query)
+        assert [app["id"] for app in answer.json()] == apps
+    assert running.management.get("/v1/~/apps", params={"take": "x"}).status_code == 400
+
+
 def test_what_is_not_served_says_why(running: Running) -> None:
     """501 with a sentence."""
     for verb, path in (("POST", "/v1/~/apps"), ("DELETE", f"/v1/~/apps/{APP}")):

@@ -67,7 +67,7 @@ _REFUSALS: Final = (400, 404, 413)
 async def create_meter(request: Request, context: CollectorContext, app: str) -> Response:
     """Store a meter. The published API has no such call: its meters are made on its website."""
     meter = await METERS.posted(request, METERS.new)
-    meter["es_query"] = check_query(meter.get("es_query", {}), int(context.clock() * 1000))
+    meter["es_query"] = check_query(meter.get("es_query", {}), context.now_ms())
     document = METERS.stamped({"slug": meter["name"], **meter}, app, request, context.clock())
     await METERS.store(context, app, document)
     return JSONAnswer(document, 201)
@@ -129,7 +129,7 @@ async def transact(request: Request, context: CollectorContext, app: str) -> Res
 
 def _period(request: Request, context: CollectorContext) -> Period:
     first, last, zone = period(request)
-    last = int(context.clock() * 1000) if last is None else last
+    last = context.now_ms() if last is None else last
     return last - MONTH_MS if first is None else first, last, zone
 
 

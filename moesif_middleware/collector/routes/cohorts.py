@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 import orjson
@@ -52,7 +51,7 @@ _FIELDS: Final[dict[str, Check]] = {
 }
 
 
-def _written(cohort: Document) -> Document:
+def _written(cohort: Document, now_ms: int) -> Document:
     """Return a cohort with its criteria as an object. Raises Unfit and InvalidSearch for what cannot be searched."""
     if isinstance(text := cohort.get("criteria"), str):
         try:
@@ -61,7 +60,7 @@ def _written(cohort: Document) -> Document:
             raise Unfit("must be a search, an object or JSON text", "criteria") from None
     if (criteria := cohort.get("criteria")) is not None:
         checks.at("criteria", checks.any_object, criteria)
-    criteria_of({"cohort_type": "user", **present(cohort)}, int(time.time() * 1000))
+    criteria_of({"cohort_type": "user", **present(cohort)}, now_ms)
     return cohort
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
@@ -65,7 +64,7 @@ def _batch(row_of: RowOf, document: Any, arrival: Arrival) -> list[EventRow]:
 def _handler(rows_of: Callable[[Any, Arrival], list[EventRow]], limit: int) -> Handler:
     async def handler(request: Request, context: CollectorContext, app: str) -> Response:
         raw = await read(request, limit)
-        arrival = Arrival(int(time.time() * 1000), request.client.host if request.client else None)
+        arrival = Arrival(context.now_ms(), request.client.host if request.client else None)
         coding = request.headers.get("content-encoding", "")
         work = partial(_prepare, rows_of, raw, coding, limit, arrival)
         if len(raw) <= _INLINE:

@@ -13,9 +13,9 @@ from .. import checks
 from ..calls import chosen
 from ..checks import Check, Fields, epoch_ms, list_of
 from ..context import CollectorContext
-from ..documents import Collection, Document, present
+from ..documents import LIST_LIMIT, Collection, Document, present
 from ..operations import NUMBER, TEXT, Operation, Query, array_of, not_served
-from ..parameters import period
+from ..parameters import period, whole_number
 from ..refusals import JSONAnswer, Refusal
 
 FIXED: Final = (
@@ -88,8 +88,14 @@ def _made_in(request: Request, key: Document) -> bool:
 
 
 async def list_apps(request: Request, context: CollectorContext, app: str) -> Response:  # noqa: ARG001 - a Handler
-    """Answer the applications that the collector was started with, under the names they were given."""
-    return JSONAnswer([await _application(context, each) for each in context.apps])
+    """Answer the applications that the collector was started with, in their order, under the names they were given.
+
+    At most ``take`` of them, those after ``before_id``: a client asks with the last id that it has for the next page.
+    """
+    before = request.query_params.get("before_id")
+    apps = context.apps[context.apps.index(before) + 1 :] if before in context.apps else context.apps
+    taken = apps[: whole_number(request, "take", LIST_LIMIT)]
+    return JSONAnswer([await _application(context, each) for each in taken])
 
 
 async def update_app(request: Request, context: CollectorContext, app: str) -> Response:  # noqa: ARG001 - a Handler
@@ -128,7 +134,7 @@ _KEYS = tuple(
 
 OPERATIONS: Final = (
     Operation("GET", "/{org}/apps", list_apps, "List the applications", ("read:apps",), 200,
-              (Query("take", NUMBER), Query("before_id")), answer=array_of(_APP_SCHEMA)),
+              (Query("take", NUMBER), Query("before_id")), answer=array_of(_APP_SCHEMA), refusals=(400,)),
     Operation("POST", "/{org}/apps/{id}", update_app, "Name an application", ("update:apps",), 200, (), _APP,
               answer=_APP_SCHEMA, refusals=(400, 404, 413)),
     not_served("POST", "/{org}/apps", "create:apps", "Create an application", FIXED),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -17,12 +17,12 @@ from starlette.responses import Response
 from .. import checks
 from ..checks import Fields, list_of
 from ..context import CollectorContext
-from ..documents import Document, organisation, posted, present
+from ..documents import Document, organisation, present
 from ..operations import APP_ID, FLAG, OBJECT, TEXT, Operation, Query
 from ..parameters import flag
 from ..refusals import JSONAnswer, Refusal
 from ..wire import COMPANY, SUBSCRIPTION, USER
-from .entities import BATCH_LIMIT, Entity, items_of_batch, upserts
+from .entities import Entity, ItemsOf, items_of_batch, only_item, posted_upserts
 
 DELETED_AT_ONCE: Final = 1_000
 """Events that one round of a deletion looks up."""
@@ -53,11 +53,11 @@ class Profiles:
 
     async def update(self, request: Request, context: CollectorContext, app: str) -> Response:
         """Merge one document into the stored one and answer that."""
-        return await self._upsert(request, context, app, [("", await posted(request, BATCH_LIMIT))])
+        return await self._upsert(request, context, app, only_item)
 
     async def update_batch(self, request: Request, context: CollectorContext, app: str) -> Response:
         """Merge several documents; the answer is the last of them, ``{}`` for none."""
-        return await self._upsert(request, context, app, items_of_batch(await posted(request, BATCH_LIMIT)))
+        return await self._upsert(request, context, app, items_of_batch)
 
     async def read(self, request: Request, context: CollectorContext, app: str) -> Response:
         """Answer one document."""
@@ -80,10 +80,8 @@ class Profiles:
             raise self._missing(key)
         return document
 
-    async def _upsert(
-        self, request: Request, context: CollectorContext, app: str, items: list[tuple[str, Any]]
-    ) -> Response:
-        updates = upserts(self.entity, items, int(context.clock() * 1000))
+    async def _upsert(self, request: Request, context: CollectorContext, app: str, items_of: ItemsOf) -> Response:
+        items, updates = await posted_upserts(request, context, self.entity, items_of)
         await asyncio.wrap_future(context.store.put(app, self.entity.kind, updates))
         if not updates:
             return JSONAnswer({})

@@ -65,7 +65,7 @@ _CHANGES: Final[Mapping[str, Check]] = {
 _COMMENT: Final = Fields({"message": checks.text, "mentions": list_of(checks.text)}, required=("message",))
 
 
-def _written(document: Document) -> Document:
+def _written(document: Document, now_ms: int) -> Document:  # noqa: ARG001 - a Written
     """Return what was posted without what has calls of its own."""
     return {name: value for name, value in document.items() if name not in ("comments", "expiration")}
 

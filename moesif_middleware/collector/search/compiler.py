@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Any, Final
 
 from .aggregations import Aggregation, parse_aggregations
@@ -67,9 +67,7 @@ class Search:
         return tests
 
 
-def parse_search(
-    kind: str, body: object, start: int | None, end: int | None, zone: tzinfo = UTC, now_ms: int | None = None
-) -> Search:
+def parse_search(kind: str, body: object, start: int | None, end: int | None, zone: tzinfo, now_ms: int) -> Search:
     """Read a search body. Raises InvalidSearch with the path of a clause that is wrong or not supported.
 
     ``start`` and ``end`` are milliseconds since the epoch, both inclusive; ``zone`` is that of days and months.
@@ -78,7 +76,6 @@ def parse_search(
     known(members, _BODY, "")
     if "aggs" in members and "aggregations" in members:
         raise InvalidSearch("aggregations", "aggs and aggregations are the same: send one of them")
-    now_ms = int(time.time() * 1000) if now_ms is None else now_ms
     context = Context(kind, now_ms, zone)
     sorts = parse_sort(members.get("sort", []), "sort", context)
     passed = None
