@@ -15,7 +15,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,7 +22,7 @@ import orjson
 
 from .checks import Unfit, any_object, at
 from .parameters import Period
-from .search import parse_search
+from .search import check_search
 from .search.leaves import split_path
 from .search.times import parse_time, zone_of
 from .stores import Store
@@ -119,9 +118,9 @@ def criteria_of(cohort: Document, now_ms: int) -> Criteria:
             raise Unfit(f"is not supported: write {', '.join((*_QUERIES, 'events'))}", f"criteria.{name}")
     profiles = {name: written[name] for name in _QUERIES if name in written}
     times = _times(cohort, now_ms)
-    parse_search(kind, profiles, None, None, UTC, now_ms)
+    check_search(kind, profiles, now_ms, "criteria")
     events = written.get("events")
-    metric, bounds = _events(events, id_field, times, now_ms) if events is not None else (dict(CALLS), ())
+    metric, bounds = _events(events, id_field, now_ms) if events is not None else (dict(CALLS), ())
     return Criteria(kind, id_field, profiles, events, metric, bounds, times)
 
 
@@ -154,7 +153,7 @@ def text_of(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _events(events: Any, id_field: str, times: Period, now_ms: int) -> tuple[Document, tuple[tuple[str, Any], ...]]:
+def _events(events: Any, id_field: str, now_ms: int) -> tuple[Document, tuple[tuple[str, Any], ...]]:
     """Return the metric and the bounds of ``criteria.events``."""
     at("criteria.events", any_object, events)
     for name, value in events.items():
@@ -165,7 +164,7 @@ def _events(events: Any, id_field: str, times: Period, now_ms: int) -> tuple[Doc
     metric = events.get("metric") or dict(CALLS)
     by_id = {"terms": {"field": id_field}, "aggs": {"metric": metric}}
     body = {"query": events.get("query") or {"match_all": {}}, "aggs": {"id": by_id}}
-    parse_search("events", body, *times, now_ms)
+    check_search("events", body, now_ms, "criteria.events", inside="aggs.id.aggs.")
     return metric, tuple((name, events[name]) for name in _BOUNDS if name in events)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
 from typing import Any, Final
 
 import orjson
@@ -18,7 +17,7 @@ import orjson
 from .checks import Unfit, any_object, at
 from .criteria import CALLS
 from .parameters import Period
-from .search import parse_search
+from .search import check_search
 from .search.times import iso_millis, wire_millis
 from .stores import Store
 
@@ -98,11 +97,11 @@ def check_query(value: Any, now_ms: int) -> str:
         raise Unfit("is not used: write query, post_filter, aggs", f"es_query.{unknown[0]}")
     if len(body.get("aggs") or {}) > 1:
         raise Unfit("must be one aggregation", "es_query.aggs")
-    parse_search("events", body, None, None, UTC, now_ms)
+    check_search("events", body, now_ms, "es_query")
     for name, metric in (body.get("aggs") or {}).items():
         # Only where it stands below a group is it known to be a number.
         steps = {"date_histogram": {"field": "request.time", "calendar_interval": "day"}, "aggs": {name: metric}}
-        parse_search("events", {"aggs": {"steps": steps}}, None, None, UTC, now_ms)
+        check_search("events", {"aggs": {"steps": steps}}, now_ms, "es_query.aggs", inside="aggs.steps.aggs.")
         if not {"sum", "avg", "min", "max", "cardinality", "value_count"} & set(metric):
             raise Unfit("must be a metric with one value", f"es_query.aggs.{name}")
     return orjson.dumps(body).decode()

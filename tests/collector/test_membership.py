@@ -145,7 +145,7 @@ def test_a_cohort_that_cannot_be_searched_does_not_stop_the_others(
     put(store, "cohorts", {"_id": "k", "cohort_type": "user", "criteria": FREE})
     put(store, "rules", {"_id": "r", "type": "user", "cohorts": [{"id": "bad"}, {"id": "k"}]})
     assert set(membership(store, APP, 0)["user_rules"]) == {"little", "much"}
-    assert "the criteria of cohort bad cannot be searched: query.fuzzy" in caplog.text
+    assert "the criteria of cohort bad cannot be searched: criteria.query.fuzzy" in caplog.text
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("it is busy"), KeyError("odd")])

@@ -173,6 +173,15 @@ def logs(*records: dict[str, Any]) -> dict[str, Any]:
     return {"resourceLogs": [{"scopeLogs": [{"logRecords": list(records)}]}]}
 
 
+def test_records_without_a_trace_are_all_stored(running: Running) -> None:
+    """Nothing tells one from another that is sent again: each gets an id of its own."""
+    now = str(time.time_ns())
+    record = {"timeUnixNano": now, "eventName": "Signed Up", "attributes": keyed({"user.id": "u1"})}
+    running.collector.post("/v1/logs", json=logs(record, record)).raise_for_status()
+    running.collector.post("/v1/logs", json=logs({**record, "traceId": TRACE})).raise_for_status()
+    assert len({event["transaction_id"] for event in running.events()}) == 3
+
+
 def test_log_records_are_calls_actions_or_let_go(running: Running) -> None:
     """An access log has a method and a status, an event its name; other lines are let go."""
     now = str(time.time_ns())

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from .compiler import MAX_HITS, Search, count, parse_search, run_search
+from .compiler import MAX_HITS, Search, check_search, count, parse_search, run_search
 from .errors import InvalidSearch
 from .statement import Engine, Statement
 from .times import parse_time, zone_of
@@ -17,6 +17,7 @@ __all__ = [
     "InvalidSearch",
     "Search",
     "Statement",
+    "check_search",
     "count",
     "parse_search",
     "parse_time",

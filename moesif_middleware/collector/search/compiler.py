@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from typing import Any, Final
 
 from .aggregations import Aggregation, parse_aggregations
@@ -102,6 +102,18 @@ def parse_search(kind: str, body: object, start: int | None, end: int | None, zo
         _wants_total(members.get("track_total_hits", True)),
         parse_aggregations(members.get(name, {}), name, context),
     )
+
+
+def check_search(kind: str, body: object, now_ms: int, place: str, inside: str = "") -> None:
+    """Raise InvalidSearch for a search that cannot be run, with the path of the clause as it stands under ``place``.
+
+    ``inside`` are the buckets that stand around what was sent, which its path leaves out.
+    """
+    try:
+        parse_search(kind, body, None, None, UTC, now_ms)
+    except InvalidSearch as error:
+        path = error.path.removeprefix(inside)
+        raise InvalidSearch(f"{place}.{path}" if path else place, error.message) from None
 
 
 def _optional_query(members: dict[str, Any], name: str, context: Context) -> Node:
