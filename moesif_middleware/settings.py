@@ -46,7 +46,6 @@ Extend it with ``skip_paths=(*DEFAULT_SKIP_PATHS, "/metrics")``, replace it with
 _WORDS = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
-@dataclass(frozen=True, slots=True)
 class Flag:
     """True or False; in text also yes/no, on/off, 1/0."""
 
@@ -59,13 +58,11 @@ class Flag:
         raise ConfigurationError(key, f"must be True or False, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
 class Number:
     """A number from ``low`` to ``high``, in ``unit``; whole when both bounds are."""
 
-    low: float
-    high: float
-    unit: str
+    def __init__(self, low: float, high: float, unit: str) -> None:
+        self.low, self.high, self.unit = low, high, unit
 
     def __call__(self, key: str, value: object) -> int | float:
         """Return the value, or raise ConfigurationError."""
@@ -85,13 +82,11 @@ class Number:
         return int(value) if whole else float(value)
 
 
-@dataclass(frozen=True, slots=True)
 class Text:
     """A string that the whole of ``pattern`` matches; ``meaning`` says in words which. ``optional``: or None."""
 
-    pattern: str = r"(?s).*"
-    meaning: str = "text"
-    optional: bool = False
+    def __init__(self, pattern: str = r"(?s).*", meaning: str = "text", optional: bool = False) -> None:
+        self.pattern, self.meaning, self.optional = pattern, meaning, optional
 
     def __call__(self, key: str, value: object) -> str | None:
         """Return the value, or raise ConfigurationError."""
@@ -102,11 +97,11 @@ class Text:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Texts:
     """Some strings; in text separated by commas. ``optional`` lets None through, with a meaning of its own."""
 
-    optional: bool = False
+    def __init__(self, optional: bool = False) -> None:
+        self.optional = optional
 
     def __call__(self, key: str, value: object) -> tuple[str, ...] | None:
         """Return the value, or raise ConfigurationError."""
@@ -121,7 +116,6 @@ class Texts:
         raise ConfigurationError(key, f"must be a list of strings, or one string with commas, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
 class Url:
     """The address of an HTTP server, perhaps with a path, as text."""
 
@@ -143,7 +137,6 @@ class Url:
         return value
 
 
-@dataclass(frozen=True, slots=True)
 class Networks:
     """Addresses and networks as Texts; None is let through, with a meaning of its own."""
 
@@ -160,11 +153,11 @@ class Networks:
         return found
 
 
-@dataclass(frozen=True, slots=True)
 class Choice:
     """One of some words."""
 
-    words: tuple[str, ...]
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.words = words
 
     def __call__(self, key: str, value: object) -> str:
         """Return the value, or raise ConfigurationError."""
@@ -173,11 +166,11 @@ class Choice:
         raise ConfigurationError(key, f"must be one of {', '.join(self.words)}, not {value!r}")
 
 
-@dataclass(frozen=True, slots=True)
 class Nested:
     """A value of ``kind``, or a mapping of its fields."""
 
-    kind: type[Any]
+    def __init__(self, kind: type[Any]) -> None:
+        self.kind = kind
 
     def __call__(self, key: str, value: object) -> Any:
         """Return the value, or raise ConfigurationError."""
@@ -229,8 +222,25 @@ def _option(default: Any, check: Callable[[str, object], Any], doc: str) -> Any:
     return field(default=default, metadata={"check": check, "doc": doc})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
+class _Value:
+    """Compared by its fields. Not generated for each class, as a dataclass would: that makes importing take longer."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is of the same class and has the same values."""
+        return self._values() == other._values() if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Return a hash of all values. Raises TypeError when one of them, such as a hook, has none."""
+        return hash(self._values())
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, item.name) for item in fields(self))  # type: ignore[arg-type]  # all are dataclasses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Hooks(_Value):
     """The user's own functions, sync or async, each run at most once a request and contained when it raises.
 
     ``request`` is what the framework's users know: a starlette ``Request`` under ASGI, a werkzeug ``Request`` under
@@ -261,8 +271,8 @@ class Hooks:
                 raise ConfigurationError(item.name, f"must be a function, not {hook!r}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Masking:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Masking(_Value):
     """What is masked beside the defaults, and which of the defaults are off."""
 
     extra_names: tuple[str, ...] = ()
@@ -284,8 +294,8 @@ class Masking:
             object.__setattr__(self, item.name, Texts()(f"masking.{item.name}", getattr(self, item.name)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Settings(_Value):
     """All settings. Sizes are in bytes, times in seconds. Raises ConfigurationError with the key and the fix."""
 
     application_id: str = _option(

@@ -112,6 +112,17 @@ def test_the_root_imports_no_framework_and_no_server() -> None:
     assert loaded & {"starlette", "werkzeug", "django", "flask", "fastapi", "uvicorn"} == set()
 
 
+def test_the_root_imports_nothing_that_the_first_request_does_not_need() -> None:
+    """What takes long and is for some applications only comes with its first use: an import is paid at every start."""
+    code = "import sys, httpx; before = {*sys.modules}; import moesif_middleware; print(*{*sys.modules} - before)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    loaded = set(done.stdout.split())
+    late = {"anyio", "asyncio", "httpcore", "sqlite3", "signal", "difflib", "brotli", "zstandard", "pybase64"}
+    own = {"api", "cli", "collector", "compat", "outgoing", "testing", "vendor_keys", "sansio.explain"}
+    own |= {f"runtime.{name}" for name in ("transport", "spool", "lifespan", "streams")}
+    assert loaded & (late | {f"moesif_middleware.{name}" for name in own}) == set()
+
+
 def test_the_public_names_exist_once() -> None:
     """``__all__`` is the public surface; ruff keeps its order."""
     names = moesif_middleware.__all__

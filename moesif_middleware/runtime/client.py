@@ -7,7 +7,6 @@ import importlib
 import logging
 import os
 import random
-import signal
 import threading
 import time
 import weakref
@@ -851,7 +850,10 @@ def _exit_on_sigterm() -> None:
     """Let SIGTERM raise SystemExit in the main thread, unless somebody handles it already."""
     if threading.current_thread() is not threading.main_thread():
         _log.warning("exit_on_sigterm has no effect: a handle must be made in the main thread for it")
-    elif signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        return
+    import signal  # late, since hardly anybody asks for it
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _exit)
 
 

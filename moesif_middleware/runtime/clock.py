@@ -6,9 +6,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-import anyio
-import anyio.lowlevel
-
 from .bell import Bell
 
 # freezegun and time-machine stop time.monotonic() as well, and with it every deadline; this one they leave alone.
@@ -20,6 +17,8 @@ steady: Callable[[], float] = (
 
 async def pause(seconds: float) -> None:
     """Let other tasks run for some seconds, a few milliseconds as it should be."""
+    import anyio.lowlevel  # late, since an application that runs no event loop never comes here
+
     before = time.monotonic()
     await anyio.lowlevel.checkpoint()
     if time.monotonic() > before:

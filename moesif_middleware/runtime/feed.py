@@ -13,7 +13,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from ..errors import MoesifError, TransportError
 from ..sansio.governance import EMPTY, Snapshot, compile_config, compile_rules
@@ -43,14 +42,15 @@ def give_way() -> None:
     time.sleep(PAUSE_SECONDS)
 
 
-@dataclass(slots=True)
 class _Document:
     """One of the two, as it was last seen."""
 
-    path: str
-    tag_header: str
-    etag: str | None = None
-    tags: deque[str] = field(default_factory=lambda: deque(maxlen=2))
+    __slots__ = ("etag", "path", "tag_header", "tags")
+
+    def __init__(self, path: str, tag_header: str) -> None:
+        self.path, self.tag_header = path, tag_header
+        self.etag: str | None = None
+        self.tags: deque[str] = deque(maxlen=2)
 
 
 class Feed:

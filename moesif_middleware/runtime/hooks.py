@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Generator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..sansio.exchange import Exchange
@@ -25,18 +24,20 @@ _IDENTITY = (
 """The hooks of identity, and what of the exchange each says."""
 
 
-@dataclass(slots=True)
 class ResponseView:
     """The response as hooks see it, the same under every framework."""
 
-    status_code: int | None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    """What was kept of it; at most the capture limit."""
-    request_body: bytes = b""
-    """What was kept of the request's body; at most the capture limit."""
-    original: Any = None
-    """The framework's own response, where the adapter has one."""
+    __slots__ = ("body", "headers", "original", "request_body", "status_code")
+
+    def __init__(self, status_code: int | None, headers: Mapping[str, str], body: bytes, request_body: bytes) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.body = body
+        """What was kept of it; at most the capture limit."""
+        self.request_body = request_body
+        """What was kept of the request's body; at most the capture limit."""
+        self.original: Any = None
+        """The framework's own response, where the adapter has one."""
 
 
 def as_id(value: Any) -> str | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import SpoolError
@@ -27,22 +26,24 @@ _SOON = 0.5
 _RENEW_SECONDS = 10.0
 
 
-@dataclass(slots=True)
 class Trial:
     """How the search for refused items in one batch goes; its halves share it."""
 
-    poison: int = 0
+    __slots__ = ("poison",)
+
+    def __init__(self) -> None:
+        self.poison = 0
 
 
-@dataclass(slots=True, eq=False)
 class Held:
     """A batch in memory. With ``tickets`` it is in the spool as well, under a lease of this process."""
 
-    batch: Batch
-    trial: Trial
-    tickets: tuple[int, ...] = ()
-    leased: float = 0.0
-    """When the lease began or was renewed."""
+    __slots__ = ("batch", "leased", "tickets", "trial")
+
+    def __init__(self, batch: Batch, trial: Trial, tickets: tuple[int, ...] = (), leased: float = 0.0) -> None:
+        self.batch, self.trial, self.tickets = batch, trial, tickets
+        self.leased = leased
+        """When the lease began or was renewed."""
 
 
 class Outbox:

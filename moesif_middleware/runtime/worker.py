@@ -13,7 +13,6 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TransportError
@@ -394,7 +393,7 @@ class Worker:
             # However often a flush is asked for, an ill collector gets no storm, and what it asked for is kept.
             soonest = max(health.earliest, self._attempted + BACKOFF_FIRST)
             if soonest < health.ready_at:
-                self.health = health = replace(health, ready_at=soonest)
+                self.health = health = health._replace(ready_at=soonest)
         return now >= health.ready_at
 
     def _queue_due(self) -> bool:

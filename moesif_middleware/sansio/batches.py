@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 MAX_POISON = 16
 """A batch with more bad items than this is dropped whole: the fault is not in single items."""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Some encoded JSON values of one kind that go to the collector in one request."""
 
     kind: str
@@ -53,7 +52,7 @@ class Batch:
     def halves(self) -> tuple[Batch, Batch]:
         """Return the batch as two; it must have two items or more."""
         middle = len(self.items) // 2
-        return replace(self, items=self.items[:middle]), replace(self, items=self.items[middle:])
+        return self._replace(items=self.items[:middle]), self._replace(items=self.items[middle:])
 
 
 def split(items: Iterable[bytes], most: int, most_bytes: int) -> Iterator[tuple[bytes, ...]]:

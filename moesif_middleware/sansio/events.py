@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from binascii import a2b_base64
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -49,8 +48,7 @@ _MESSAGE_FIELDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
+class BuildOptions(NamedTuple):
     """What building needs to know beside the exchange. ``body_bytes`` bounds the decoded bytes of each body."""
 
     api_version: str | None = None

@@ -8,24 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import ConfigurationError
 
 State = tuple[tuple[int, int], ...]
 """Pairs of path and step that the children of a node may take."""
 
-_STEP = re.compile(
-    r"""(?P<deep>\.\.)?(?:
-        (?P<dot>\.)?(?P<name>[^\s.\[\]'"*$]+) | (?P<dot_any>\.)?\*
-        | \[(?:(?P<any>\*) | (?P<index>\d{1,9}) | '(?P<single>[^']*)' | "(?P<double>[^"]*)")\])""",
-    re.VERBOSE,
-)
+_STEP = r"""(?P<deep>\.\.)?(?:
+    (?P<dot>\.)?(?P<name>[^\s.\[\]'"*$]+) | (?P<dot_any>\.)?\*
+    | \[(?:(?P<any>\*) | (?P<index>\d{1,9}) | '(?P<single>[^']*)' | "(?P<double>[^"]*)")\])"""
 _SHAPES = "$.a.b, $.a[*].b, $.a[0], $..name, $.*, $['odd name']"
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(NamedTuple):
     key: str | int | None
     """The name or the index; None takes any."""
     deep: bool
@@ -61,9 +57,10 @@ class JsonPaths:
 
 def _parse(path: str, setting: str) -> tuple[_Step, ...]:
     place = 1 if path.startswith("$") else 0
+    step = re.compile(_STEP, re.VERBOSE)  # here, since most applications have no such path
     steps: list[_Step] = []
     while place < len(path):
-        match = _STEP.match(path, place)
+        match = step.match(path, place)
         if match is None or not _joined(match, first=not steps and place == 0):
             raise ConfigurationError(
                 setting, f"{path!r} cannot be read from {path[place:]!r} on; a path looks like {_SHAPES}"

@@ -6,10 +6,10 @@ Wire facts: reference, "Collector API v1" and "Status codes"; `Retry-After` is R
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from typing import NamedTuple
 
 APPLICATION_ID_HEADER = "X-Moesif-Application-Id"
 TRANSACTION_HEADER = "X-Moesif-Transaction-Id"
@@ -63,8 +63,7 @@ def verdict(status: int) -> Verdict:
     return Verdict.SPLIT if status in _REFUSED else Verdict.PAUSE
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the collector said to one request. ``message`` is its own words, cut short."""
 
     status: int
@@ -134,8 +133,7 @@ def pause(attempt: int) -> float:
     return min(PAUSE_MOST, PAUSE_FIRST * 2.0 ** min(attempt - 1, 16))
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(NamedTuple):
     """How the collector is, as a value: replaced by each answer. Times are on the caller's monotonic clock."""
 
     failures: int = 0

@@ -11,8 +11,7 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import re2  # type: ignore[import-untyped]  # it has no stubs
 
@@ -48,8 +47,7 @@ _KEYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Detector:
+class Detector(NamedTuple):
     """One value rule: what it matches (group 1 is replaced), what hints at it, and what RE2 cannot ask."""
 
     rule: str
