@@ -26,7 +26,7 @@ from ..models import JSON, Action, Event
 from . import jsontext
 from .bodies import Body, base64
 from .json_paths import JsonPaths, State
-from .json_walk import PAIR_VALUES, Walk
+from .json_walk import PAIR_VALUES, QuickWalk, Walk
 from .markers import Masked, Report, marker, note
 from .secret_cookies import mask_cookies, mask_set_cookies
 from .secret_hints import SecretHints
@@ -277,6 +277,8 @@ class Masker:
 
     def _walk(self, value: Any, report: Report | None, path: str, state: State = (), *, values: bool = True) -> Any:
         leaf = self._leaf if values else None
+        if report is None and not state:
+            return QuickWalk(self._names.rule, leaf, self._may_change, MARKERS).run(value)
         return Walk(self._names.rule, leaf, self._paths, MARKERS, report).run(value, path, state)
 
     def _leaf(self, value: Any, report: Report | None, path: str) -> Any:
@@ -372,6 +374,10 @@ class Masker:
         found: Report = []
         # What it is called with was decoded already.
         return self._string(text, found, "", encoded=False), [item.rule for item in found]
+
+    def _may_change(self, texts: str) -> bool:
+        """Return whether ``_string`` may change one of some texts, which are joined by line breaks."""
+        return self._suspicious(_encode(texts))
 
     def _suspicious(self, data: bytes) -> bool:
         return self._values.hidden or self._plain.finds(data)

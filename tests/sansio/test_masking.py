@@ -172,6 +172,47 @@ def test_a_body_that_was_looked_at_when_it_was_read_is_masked_in_the_same_way(
     assert reports[0] == reports[1]
 
 
+WALKERS = (MASKER, compile_masking(values=[r"e\d+", "[aeiou]{2}"]), compile_masking(off=["password", "card"]))
+
+
+@settings(max_examples=300)
+@given(NESTED, st.lists(PARTS, max_size=3), st.sampled_from([0, 3, 300]), st.sampled_from(WALKERS))
+def test_a_walk_without_a_report_masks_the_same(value: Any, texts: list[str], others: int, masker: Any) -> None:
+    """It puts texts together before it looks at them, and judges objects by their names once."""
+    document = [value, {"name": "pin", "value": value}, *texts, *["an ordinary text"] * others, *texts, value]
+    before = json.dumps(document)
+    masked = masker.value(document)
+    assert json.dumps(masked) == json.dumps(masker.value(document, []))
+    assert json.dumps(document) == before
+    assert not containers(document) & containers(masked)
+
+
+@settings(max_examples=100)
+@given(NESTED)
+def test_a_walk_by_names_alone_masks_the_same_without_a_report(value: Any) -> None:
+    document = [value, {"password": value, "values": [[], {}, [value]]}]
+    walked = [MASKER._walk(document, report, "", values=False) for report in (None, [])]
+    assert json.dumps(walked[0]) == json.dumps(walked[1])
+    assert not containers(document) & containers(walked[0])
+
+
+def containers(value: Any) -> set[int]:
+    """Return the identities of all lists and dicts of a value."""
+    if type(value) not in (dict, list):
+        return set()
+    inner = value.values() if type(value) is dict else value
+    return {id(value)}.union(*map(containers, inner))
+
+
+def test_a_large_document_with_one_secret_is_masked_without_a_search_for_each_text(monkeypatch: Any) -> None:
+    searched: list[bytes] = []
+    finds = MASKER._plain.finds
+    monkeypatch.setattr(type(MASKER._plain), "finds", lambda _, data: searched.append(data) or finds(data))
+    document = {"items": [{"title": f"an ordinary text {number}"} for number in range(2000)] + ["pin=1234"]}
+    assert MASKER.value(document)["items"][-1] == "pin=[REDACTED:pin]"
+    assert len(searched) < 40
+
+
 ORDINARY_DOCUMENT = json.dumps({"items": [{"id": number, "title": "a title"} for number in range(50)]}).encode()
 
 
