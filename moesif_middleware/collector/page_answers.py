@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, Final, TypeVar
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +17,9 @@ from .context import CollectorContext
 from .listing import Listing
 from .qualifiers import Qualifier, parse
 from .refusals import JSONAnswer, Refusal
+from .stores import Interruptible
+
+T = TypeVar("T")
 
 API: Final = "/_page/api"
 
@@ -48,6 +56,27 @@ def application(request: Request, context: CollectorContext) -> str:
 def listing(request: Request, context: CollectorContext) -> Listing:
     """Return the events that ``app`` and the filter name. Raises Refusal."""
     return Listing(context.store, application(request, context), qualifiers(request))
+
+
+async def while_asked(request: Request, context: CollectorContext, work: Callable[[], T]) -> T:
+    """Return what ``work`` returns in a thread; what it reads is given up when the client goes away."""
+    gone, store = threading.Event(), context.store
+
+    def run() -> T:
+        with store.interrupted_by(gone.is_set) if isinstance(store, Interruptible) else nullcontext():
+            return work()
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        return await run_in_threadpool(run)
+    finally:
+        gone.set()
+        watcher.cancel()
 
 
 def qualifiers(request: Request) -> list[Qualifier]:

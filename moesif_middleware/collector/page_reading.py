@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -15,7 +16,17 @@ from starlette.routing import Route
 from . import har
 from .context import CollectorContext
 from .listing import Listing
-from .page_answers import API, DATA_HEADERS, SECURITY_HEADERS, answer, application, listing, qualifiers, whole
+from .page_answers import (
+    API,
+    DATA_HEADERS,
+    SECURITY_HEADERS,
+    answer,
+    application,
+    listing,
+    qualifiers,
+    while_asked,
+    whole,
+)
 from .qualifiers import query
 from .refusals import Refusal
 from .stores import ReadsColumns
@@ -67,7 +78,9 @@ class Reading:
         limit = min(whole(request, "limit") or PAGE_ROWS, MOST_ROWS)
         # Before the list, so that the stream may repeat a row and never misses one.
         newest = await run_in_threadpool(asked.newest)
-        rows, more = await run_in_threadpool(asked.page, limit, request.query_params.get("before"))
+        page = partial(asked.page, limit, request.query_params.get("before"))
+        # A body that is looked for is looked for in every event: not for a filter that is typed on.
+        rows, more = await while_asked(request, self._context, page)
         return answer({"events": rows, "more": more, "newest": newest, "app": asked.app, "apps": self._context.apps})
 
     async def event(self, request: Request) -> Response:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,10 +15,11 @@ import pytest
 from benchmarks.servers import Server
 from moesif_middleware.collector.app import create_app
 from moesif_middleware.collector.intake import Arrival, event_row
+from moesif_middleware.collector.listing import Listing
 from moesif_middleware.collector.qualifiers import parse, query
 from moesif_middleware.collector.search.times import wire_millis
 from moesif_middleware.collector.settings import CollectorSettings
-from moesif_middleware.collector.stores import EventRow, sqlite
+from moesif_middleware.collector.stores import EventRow, StoreUnavailable, sqlite
 from moesif_middleware.collector.stores.clickhouse.address import parse_address
 from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
@@ -124,22 +127,32 @@ def test_the_page_asks_each_store_for_it(everywhere: Running) -> None:
     assert (found["total"], found["users"]) == (5, [{"key": "u1", "count": 5, "errors": 0}])
 
 
-def test_who_asks_no_more_is_not_counted_for(
-    tmp_path: Path, store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "PIECE_ROWS", 1)
-    read = []
-    add = Tally.add
-    monkeypatch.setattr(Tally, "add", lambda self, columns: read.append(1) or add(self, columns))
-    app = create_app(CollectorSettings(f"sqlite:///{tmp_path}/unused.db", (APP,)), store=store)
+def test_a_search_is_given_up_when_it_is_told_to(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the thread that searches, for as long as the block lasts."""
+    monkeypatch.setattr(sqlite, "STEPS_BETWEEN_LOOKS", 100)
+    body: dict[str, Any] = {"query": {"wildcard": {"request.body.*": {"value": "*nothing*"}}}}
+    asked: list[bool] = []
+    with store.interrupted_by(lambda: asked.append(True) or len(asked) > 3):
+        with pytest.raises(StoreUnavailable, match="interrupted"):
+            store.search(APP, "events", body)
+        with ThreadPoolExecutor(1) as other:
+            assert other.submit(store.search, APP, "events", body).result()["hits"]["total"] == 0
+    assert len(asked) == 4
+    assert store.search(APP, "events", body)["hits"]["total"] == 0
+
+
+async def asked_for_and_left(store: SQLiteStore, target: str) -> int:
+    """Ask for something of the page, go away at once, and return the status of the answer."""
+    app = create_app(CollectorSettings("sqlite:///unused.db", (APP,)), store=store)
+    path, _, query_string = target.partition("?")
     scope = {
         "type": "http",
         "method": "GET",
-        "path": "/_page/api/summary",
-        "query_string": f"from={FIRST}&to={NOW}".encode(),
+        "path": f"/_page/api/{path}",
+        "query_string": query_string.encode(),
         "headers": [(b"host", b"localhost")],
     }
-    sent: list[dict[str, Any]] = []
+    sent: list[Any] = []
 
     async def gone() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -147,6 +160,27 @@ def test_who_asks_no_more_is_not_counted_for(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, gone, send))
+    await app(scope, gone, send)
+    status: int = sent[0]["status"]
+    return status
+
+
+def test_a_list_that_nobody_waits_for_is_given_up(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(self: Listing, limit: int, at: str | None) -> Any:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            self.newest()
+        return [], False
+
+    monkeypatch.setattr(sqlite, "STEPS_BETWEEN_LOOKS", 1)
+    monkeypatch.setattr(Listing, "page", endless)
+    assert asyncio.run(asked_for_and_left(store, "events?q=body:x")) == 503
+
+
+def test_who_asks_no_more_is_not_counted_for(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite, "PIECE_ROWS", 1)
+    read = []
+    add = Tally.add
+    monkeypatch.setattr(Tally, "add", lambda self, columns: read.append(1) or add(self, columns))
+    assert asyncio.run(asked_for_and_left(store, f"summary?from={FIRST}&to={NOW}")) == 204
     assert len(read) == 1
-    assert sent[0]["status"] == 204

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, Protocol, runtime_checkable
@@ -184,4 +185,13 @@ class ReadsColumns(Protocol):
         A piece has one list for each name. ``times`` are the ends of the time range, inclusive milliseconds.
         An event that comes or goes meanwhile may be in or not. Raises InvalidSearch with the first piece.
         """
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """What a store can do beside that gives up a long reading."""
+
+    def interrupted_by(self, stop: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Give up what this thread reads within the block, with StoreUnavailable, soon after ``stop`` returns true."""
         ...

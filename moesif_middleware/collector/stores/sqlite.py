@@ -6,6 +6,7 @@ Other processes may read and write the same file. Readers have connections of th
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -58,6 +59,9 @@ _WINDOW: Final = (
     f"SELECT {_NAMES}, d.doc FROM events e JOIN documents d ON d.seq = e.seq"  # noqa: S608 - constants
     " WHERE e.app = ? AND e.time_ms > ? AND e.time_ms <= ? ORDER BY e.time_ms, e.seq"
 )
+STEPS_BETWEEN_LOOKS: Final = 50_000
+"""Steps of SQLite's machine, a few milliseconds, after which a reading that can be given up asks whether it is."""
+
 PIECE_ROWS: Final = 2_000
 """Events that one piece of columns looks at, so that nobody waits long for the interpreter's lock."""
 
@@ -77,6 +81,7 @@ class SQLiteStore:
         self._clock = clock
         self._idle: list[sqlite3.Connection] = []
         self._closed = False
+        self._readers = threading.local()
         self._apps: dict[str, int] = {}
         connection = self._connect()
         try:
@@ -233,15 +238,29 @@ class SQLiteStore:
             connection = self._idle.pop()
         except IndexError:
             connection = self._reader()
+        stop = getattr(self._readers, "stop", None)
+        if stop is not None:
+            connection.set_progress_handler(stop, STEPS_BETWEEN_LOOKS)
         try:
             yield connection
         except sqlite3.OperationalError as error:
             raise StoreUnavailable(str(error)) from error
         finally:
+            if stop is not None:
+                connection.set_progress_handler(None, 0)
             if self._closed:
                 connection.close()
             else:
                 self._idle.append(connection)
+
+    @contextmanager
+    def interrupted_by(self, stop: Callable[[], bool]) -> Iterator[None]:
+        """Give up what this thread reads within the block, with StoreUnavailable, soon after ``stop`` returns true."""
+        self._readers.stop = stop
+        try:
+            yield
+        finally:
+            self._readers.stop = None
 
     def app_number(self, app: str) -> int:
         """Return the number that stands for an application id in the column ``app``."""
