@@ -181,8 +181,11 @@ def join_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
     """Return response headers as text: names in lower case, repeated ones joined with ``, ``."""
     pairs, known = tuple(pairs), _KNOWN_NAMES
     try:
-        joined = {known[name]: value if type(value) is str else _text(value) for name, value in pairs}
-    except (KeyError, TypeError):
+        joined = {
+            known[name]: value if type(value) is str else value.decode() if type(value) is bytes else _text(value)
+            for name, value in pairs
+        }
+    except (KeyError, TypeError, UnicodeDecodeError):
         joined = {}
     # Nearly always each name is known, and stands once.
     return joined if len(joined) == len(pairs) else _join_slowly(pairs)

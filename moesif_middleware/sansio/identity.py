@@ -47,25 +47,23 @@ def client_address(headers: Mapping[str, str], peer: str | None, trusted: tuple[
     Otherwise it holds addresses and networks such as ``10.0.0.0/8``: headers count only when the peer is one of them,
     and a chain of proxies is followed from its end to the first address that is not.
     """
-    if trusted is None and _PROXY_NAMES.isdisjoint(headers):
-        return _spelled(peer or "")
-    direct = _address(peer or "")
     if trusted is None:
-        found = _first_claimed(headers)
-    elif direct is not None and _is_trusted(direct, _networks(trusted)):
+        claimed = None if _PROXY_NAMES.isdisjoint(headers) else _first_claimed(headers)
+        return claimed or _spelling(peer or "")
+    direct = _address(peer or "")
+    found = None
+    if direct is not None and _is_trusted(direct, _networks(trusted)):
         found = _first_untrusted(headers, _networks(trusted))
-    else:
-        found = None
     found = found or direct
     return None if found is None else str(found)
 
 
-def _first_claimed(headers: Mapping[str, str]) -> Address | None:
+def _first_claimed(headers: Mapping[str, str]) -> str | None:
     for name in _PROXY_HEADERS:
         value = headers.get(name)
         if value:
             for node in _nodes(value.split(",", _MOST_HOPS)[:_MOST_HOPS]):
-                if (address := _address(node)) is not None:
+                if (address := _spelling(node)) is not None:
                     return address
     return None
 
@@ -128,6 +126,11 @@ def _networks(trusted: tuple[str, ...]) -> tuple[Network, ...]:
             # The settings refuse such an entry; here it trusts nobody.
             continue
     return tuple(found)
+
+
+def _spelling(node: str) -> str | None:
+    """Return how an address is written, None for what is none; those of late are remembered."""
+    return _spelled(node) if len(node) <= _LONGEST_NODE else None
 
 
 @lru_cache(maxsize=1024)

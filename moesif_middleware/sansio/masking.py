@@ -214,11 +214,11 @@ class Masker:
 
     def is_simple(self, metadata: Any) -> bool:
         """Return whether metadata is plain text under names that no rule knows, as the middleware itself writes it."""
-        if type(metadata) is not dict or not PAIR_VALUES.isdisjoint(metadata):
-            return False
-        texts = (*metadata, *metadata.values())
-        plain = _TEXT.issuperset(map(type, texts)) and all(map(str.isascii, texts))
-        return plain and not any(map(self._names.rule, metadata))
+        return type(metadata) is dict and all(
+            type(name) is str and name.isascii() and name not in PAIR_VALUES and self._names.rule(name) is None
+            and type(text) is str and text.isascii()
+            for name, text in metadata.items()
+        )  # fmt: skip
 
     def action(self, action: Action, report: Report | None = None) -> Action:
         """Return a masked copy of an action: its metadata, what its request says, and its session token."""
@@ -310,11 +310,10 @@ class Masker:
         """Return the headers masked: by their values only when a look at ``_looked_at`` says so."""
         masked = dict(headers)
         ordinary: Set[str] = _NONE if suspicious else self._ordinary
-        if masked.keys() <= ordinary:
-            return masked
-        for name, value in headers.items():
-            if name in ordinary:
-                continue
+        others = masked.keys() - ordinary
+        # In their order where somebody reads what was found.
+        for name in others if report is None else [name for name in headers if name in others]:
+            value = headers[name]
             rule = self._names.header_rule(name)
             if rule is not None:
                 masked[name] = _secret_header(name, value, rule)
@@ -328,10 +327,14 @@ class Masker:
 
     def _looked_at(self, headers: Mapping[str, str]) -> Iterable[str]:
         """Return the values of which neither a name nor the signs of a URL tell that they have to be masked."""
-        ordinary = self._ordinary
-        if headers.keys() <= ordinary:
+        others = headers.keys() - self._ordinary
+        if not others:
             return headers.values()
-        return [text for name, text in headers.items() if name in ordinary or self._is_ordinary(name, text)]
+        ordinary = dict(headers)
+        for name in others:
+            if not self._is_ordinary(name, ordinary[name]):
+                del ordinary[name]
+        return ordinary.values()
 
     def _is_ordinary(self, name: str, value: str) -> bool:
         if self._names.header_rule(name) is not None:
@@ -343,6 +346,8 @@ class Masker:
         return True
 
     def _url_header(self, value: str, report: Report | None, path: str, *, single: bool = False) -> str:
+        if self._is_clean_address(value):
+            return value
         if single:
             # An address may hold what ends one in a text, such as quotation marks.
             value = self.uri(value, report, path)
@@ -351,6 +356,12 @@ class Masker:
             data, rules = self._values.mask(data)
             note(report, path, *rules)
         return data.decode("utf-8", "surrogatepass")
+
+    def _is_clean_address(self, value: str) -> bool:
+        """Return whether one search, over an address as it stands and decoded, finds nothing in it."""
+        if self._values.hidden or self._names.exact or _URL.fullmatch(value) is None:
+            return False
+        return not self._uris.look.finds(b"%b\n%b" % (_encode(value), self._uris.decoded(value)))
 
     def _string(self, text: str, report: Report | None, path: str, *, encoded: bool = True) -> str:
         if len(text) < _SHORTEST and not self._values.hidden:
