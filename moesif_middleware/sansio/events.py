@@ -80,7 +80,7 @@ def build(exchange: Exchange, options: BuildOptions = _DEFAULTS, *, transaction_
         transaction_id=transaction_id,
         direction=exchange.direction,
         weight=exchange.weight,
-        metadata=_metadata(exchange, notes),
+        metadata=metadata_of(exchange, notes),
         blocked_by=exchange.blocked_by,
     )
 
@@ -146,7 +146,8 @@ def read_body(
     return body
 
 
-def _metadata(exchange: Exchange, notes: dict[str, Any]) -> dict[str, Any] | None:
+def metadata_of(exchange: Exchange, notes: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the application and the middleware say beside the messages, None when that is nothing."""
     if exchange.route is not None:
         notes["route"] = exchange.route
     if exchange.error is not None:

@@ -275,6 +275,10 @@ class Masker:
         """Return a copy of a JSON value, or of what an application takes for one, masked at any depth."""
         return self._walk(jsontext.plain(value), report, path)
 
+    def string(self, text: str) -> str:
+        """Return a string without what is secret in it by its look."""
+        return self._string(text, None, "")
+
     def _walk(self, value: Any, report: Report | None, path: str, state: State = (), *, values: bool = True) -> Any:
         leaf = self._leaf if values else None
         if report is None and not state:

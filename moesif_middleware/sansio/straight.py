@@ -13,24 +13,34 @@ import orjson
 from ..models import wire_time
 from . import jsontext
 from .bodies import MAX_BODY, Body
-from .events import BODILESS, MAX_EVENT, MAX_QUERY_PARAMETERS, TRANSACTION_HEADER, BuildOptions, join_pairs, read_body
+from .events import (
+    BODILESS,
+    MAX_EVENT,
+    MAX_QUERY_PARAMETERS,
+    TRANSACTION_HEADER,
+    BuildOptions,
+    join_pairs,
+    metadata_of,
+    read_body,
+)
 from .exchange import Exchange
 from .masking import Masker
 
 Message = dict[str, Any]
 _IN_REQUEST = ("ip_address", "api_version")
-_IN_EVENT = ("user_id", "company_id", "weight", "metadata", "blocked_by")
+_IN_EVENT = ("user_id", "company_id", "session_token", "weight", "metadata", "blocked_by")
+_ROUTE = frozenset(("route",))
 
 
 def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transaction_id: str) -> bytes | None:
     """Return the event as JSON; None for an exchange that is out of the ordinary, of which the event has to be built.
 
-    Ordinary is one that was answered, of which the application said no more than who it was for, and in whose head
-    nothing has to be masked but whole headers. May raise for what makes no event.
+    Ordinary is one that was answered, and in whose head nothing has to be masked but whole headers. May raise for what
+    makes no event.
     """
-    if not _is_ordinary(exchange):
+    head, status, route, token = exchange.head, exchange.status, exchange.route, exchange.session_token
+    if status is None:
         return None
-    head, status, route = exchange.head, exchange.status, exchange.route
     uri, verb, sent, answered = head.uri, head.verb.upper(), head.headers, join_pairs(exchange.response_headers)
     if "query=" in uri or "extensions=" in uri or uri.count("&") >= MAX_QUERY_PARAMETERS:
         # An operation of GraphQL, and more parameters than the collector takes.
@@ -57,21 +67,12 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
             return None
     wire: Message = {
         "request": _without_nothing(request, _IN_REQUEST), "response": response,
-        "user_id": exchange.user_id, "company_id": exchange.company_id, "transaction_id": transaction_id,
-        "direction": exchange.direction, "weight": exchange.weight, "metadata": _metadata(route, notes, masker),
+        "user_id": exchange.user_id, "company_id": exchange.company_id,
+        "session_token": None if token is None else masker.string(str(token)), "transaction_id": transaction_id,
+        "direction": exchange.direction, "weight": exchange.weight, "metadata": _metadata(exchange, notes, masker),
         "blocked_by": exchange.blocked_by,
     }  # fmt: skip
     return _written(_without_nothing(wire, _IN_EVENT))
-
-
-def _is_ordinary(exchange: Exchange) -> bool:
-    return (
-        exchange.status is not None
-        and exchange.metadata is None
-        and exchange.session_token is None
-        and exchange.error is None
-        and exchange.shadow is None
-    )
 
 
 def _put(message: Message, body: Body, masker: Masker) -> bool:
@@ -82,12 +83,11 @@ def _put(message: Message, body: Body, masker: Masker) -> bool:
     return len(text) <= MAX_BODY
 
 
-def _metadata(route: str | None, notes: dict[str, Any], masker: Masker) -> Any:
-    if route is None and not notes:
-        return None
-    metadata = notes if route is None else {**notes, "route": route}
-    # The route was looked at with the head.
-    return metadata if not notes and masker.is_simple(metadata) else masker.value(metadata)
+def _metadata(exchange: Exchange, notes: dict[str, Any], masker: Masker) -> Any:
+    metadata = metadata_of(exchange, notes)
+    # A route alone was looked at with the head.
+    looked_at = exchange.metadata is None and notes.keys() == _ROUTE
+    return metadata if metadata is None or (looked_at and masker.is_simple(metadata)) else masker.value(metadata)
 
 
 def _without_nothing(found: Message, names: tuple[str, ...]) -> Message:

@@ -127,8 +127,15 @@ def ordinary(**attributes: Any) -> Exchange:
     return made
 
 
-def test_an_ordinary_exchange_goes_the_straight_way():
-    made, masker = ordinary(), compile_masking()
+@pytest.mark.parametrize(
+    "said",
+    [
+        {}, {"metadata": {"team": "a", "pin": "1234"}}, {"session_token": "Bearer secret-of-mine"},
+        {"error": "ValueError"}, {"shadow": {"status": 403}, "blocked_by": "rule"},
+    ],
+)  # fmt: skip
+def test_an_ordinary_exchange_goes_the_straight_way(said: dict[str, Any]):
+    made, masker = ordinary(**said), compile_masking()
     encoded = straight.encode(made, BuildOptions(), masker, TRANSACTION)
     assert encoded is not None
     assert encoded == by_way_of_the_event(made, BuildOptions(), masker)
@@ -139,7 +146,7 @@ def test_an_ordinary_exchange_goes_the_straight_way():
 @pytest.mark.parametrize(
     "attributes",
     [
-        {"status": None}, {"metadata": {}}, {"session_token": ""}, {"error": "ValueError"}, {"shadow": {"status": 403}},
+        {"status": None}, {"status": None, "error": "ValueError"}, {"metadata": {"much": "x" * 1_000_000}},
         {"response_headers": [("x-thing", "token=abc")]}, {"transaction_header": "sk_live_abcdef123456"},
         {"route": "/password=1"}, {"head": scope_head([], "items", "query={me}", "GET")},
         {"response_body": buffer(b'"' + b"x" * 500_000 + b'"', 600_000)}, {"user_id": {1, 2}},
