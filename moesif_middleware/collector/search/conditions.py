@@ -15,10 +15,14 @@ from .leaves import number_text
 from .nodes import NOTHING, Between, Bound, Equals, Matches, Node, Operand, Operator, Wild, all_of, any_of
 from .times import Span, parse_time
 
-# Printable ASCII that JSON does not escape.
+# Printable ASCII that JSON does not escape, and the same without what RE2 takes for other letters too (``FOLDED``).
 _PLAIN: Final = re.compile(r"[ !#-\[\]-~]+")
+_UNFOLDED: Final = re.compile(r"[ !#-JL-RT-\[\]-jl-rt-~]+")
 
 MAX_PATTERN: Final = 1_000
+
+RARE_ENOUGH: Final = 6
+"""Characters of a text that few documents hold by chance."""
 
 WORTH_LOOKING: Final = 3
 """Characters of the shortest text that is looked for in a document as it stands: nearly every one holds a shorter."""
@@ -147,8 +151,12 @@ def glob_text(parts: tuple[str | Wild, ...]) -> str:
 
 def needle_of(parts: tuple[str | Wild, ...]) -> str:
     """Return the longest text that a document with a match of a Glob holds as it stands, whatever its case."""
-    runs = (run for part in parts if isinstance(part, str) for run in _PLAIN.findall(part))
-    return max(runs, key=len, default="")
+    texts = [part for part in parts if isinstance(part, str)]
+    plain, unfolded = (
+        max((run for text in texts for run in runs.findall(text)), key=len, default="") for runs in (_PLAIN, _UNFOLDED)
+    )
+    # One that needs no look for other letters is worth some of its length.
+    return unfolded if len(unfolded) >= RARE_ENOUGH else plain
 
 
 def stands_plainly(text: str) -> bool:

@@ -383,7 +383,7 @@ ROWS = SQLiteEngine.rows
 FOLDED_CLAUSES = [
     {"wildcard": {field: {"value": f"*{word}*", "case_insensitive": True}}}
     for field in ("request.route", "request.headers.user-agent", "request.headers.*")
-    for word in ("SKI/k", "safari", "Kiosk")
+    for word in ("SKI/k", "safari", "Kiosk", "Orders/{ID}/Lines", "Mozilla/5")
 ]
 """The long s and the Kelvin sign are an s and a k without case, to RE2 as to Python."""
 
