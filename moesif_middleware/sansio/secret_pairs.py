@@ -54,8 +54,11 @@ class SecretPairs:
     def mask(self, data: bytes) -> tuple[bytes, list[str]]:
         """Return the text with the values masked that an attribute, an element or a line beside them names."""
         rules: list[str] = []
-        for pattern, change in ((self._elements, _element), (self._siblings, _sibling), (self._lines, _line)):
-            data = self._each(data, pattern, change, rules)
+        if b"<" in data:
+            data = self._each(data, self._elements, _element, rules)
+            data = self._each(data, self._siblings, _sibling, rules)
+        if b"\n" in data:
+            data = self._each(data, self._lines, _line, rules)
         return data, rules
 
     def _each(self, data: bytes, pattern: Any, change: Change, rules: list[str]) -> bytes:

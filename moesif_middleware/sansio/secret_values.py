@@ -256,7 +256,7 @@ class SecretValues:
         """Return the text with each secret replaced by its marker, and the rules that found one."""
         rules: list[str] = []
         # A marker may make a user and a password of what was neither: what is masked must stay as it is.
-        for _ in range(_ROUNDS):
+        for _ in range(_ROUNDS if self._look.finds(data) else 0):
             before = data
             for rule, pattern, check in self._detectors:
                 data = _replace(data, rule, pattern, check, rules)
