@@ -6,6 +6,8 @@ same figures in one pass.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,6 +21,8 @@ FEW_PERCENTS: Final = (50, 95)
 TOP: Final = 10
 MOST_BUCKETS: Final = 72
 NO_RESPONSE: Final = "none"
+OTHER: Final = "other"
+"""Of statuses from 600 to 999, which no RFC gives a class."""
 
 _SECOND: Final = 1_000
 _MINUTE: Final = 60 * _SECOND
@@ -28,11 +32,9 @@ _STEPS: Final = (
     *(_HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, 24 * _HOUR),
 )
 _ERRORS: Final = {"filter": {"range": {"response.status": {"gte": 400}}}}
-_CLASSES: Final = {
-    **{f"{hundred}xx": {"range": {"response.status": {"gte": hundred * 100, "lt": hundred * 100 + 100}}}
-       for hundred in range(1, 6)},
-    NO_RESPONSE: {"bool": {"must_not": [{"exists": {"field": "response.status"}}]}},
-}  # fmt: skip
+_NO_STATUS: Final = 0
+"""Stands in for that of a call without a response; no call has it."""
+_ALL_STATUSES: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +53,22 @@ class Span:
 
 def summarize(store: Store, app: str, qualifiers: list[Qualifier], span: Span) -> dict[str, Any]:
     """Return the figures of the events in a range of time that pass a filter. Raises Refusal and InvalidSearch."""
-    body = {"query": query(qualifiers), "size": 0, "aggs": _aggregations(span)}
-    answer = store.search(app, "events", body, span.first, span.last)
-    found = answer["aggregations"]
+    body = {"query": query(qualifiers), "size": 0, "track_total_hits": False, "aggs": _aggregations(span)}
+    found = store.search(app, "events", body, span.first, span.last)["aggregations"]
+    over_time = [(bucket, _statuses(bucket)) for bucket in found["by_status"]["buckets"]]
     return {
         "first": span.first,
         "last": span.last,
         "step": span.step,
-        "total": answer["hits"]["total"],
-        "errors": found["errors"]["doc_count"],
+        "total": sum(bucket["doc_count"] for bucket, _ in over_time),
+        "errors": sum(errors_of(statuses) for _, statuses in over_time),
         "latency": _percentiles(found["latency"]),
-        "by_status": [_bucket(bucket) for bucket in found["by_status"]["buckets"]],
-        "by_route": _by_route(found),
-        "latency_over_time": [
-            {"at": int(bucket["key"]), **_percentiles(bucket["latency"])} for bucket in found["by_status"]["buckets"]
+        "by_status": [
+            {"at": int(bucket["key"]), "count": bucket["doc_count"], "parts": classes_of(statuses)}
+            for bucket, statuses in over_time
         ],
+        "by_route": _by_route(found),
+        "latency_over_time": [{"at": int(bucket["key"]), **_percentiles(bucket["latency"])} for bucket, _ in over_time],
         **{name: [_top(bucket) for bucket in found[name]["buckets"]] for name in ("routes", "users", "companies")},
     }
 
@@ -78,12 +81,12 @@ def _aggregations(span: Span) -> dict[str, Any]:
     }
     few_percents = {"percentiles": {"field": "duration_ms", "percents": list(FEW_PERCENTS)}}
     percents = {"percentiles": {"field": "duration_ms", "percents": list(PERCENTS)}}
+    statuses = {"terms": {"field": "response.status", "size": _ALL_STATUSES, "missing": _NO_STATUS}}
     return {
-        "errors": _ERRORS,
         "latency": percents,
         "by_status": {
             "date_histogram": over_time,
-            "aggs": {"status": {"filters": {"filters": _CLASSES}}, "latency": few_percents},
+            "aggs": {"status": statuses, "latency": few_percents},
         },
         "routes": {
             "terms": {"field": "request.route", "size": TOP},
@@ -94,9 +97,27 @@ def _aggregations(span: Span) -> dict[str, Any]:
     }
 
 
-def _bucket(bucket: dict[str, Any]) -> dict[str, Any]:
-    counts = {key: part["doc_count"] for key, part in bucket["status"]["buckets"].items() if part["doc_count"]}
-    return {"at": int(bucket["key"]), "count": bucket["doc_count"], "parts": counts}
+def _statuses(bucket: dict[str, Any]) -> dict[int | None, int]:
+    return {part["key"] or None: part["doc_count"] for part in bucket["status"]["buckets"]}
+
+
+def errors_of(statuses: Mapping[int | None, int]) -> int:
+    """Return how many of the calls with these statuses failed, None being that of a call without a response."""
+    return sum(count for status, count in statuses.items() if status is not None and status >= 400)
+
+
+def classes_of(statuses: Mapping[int | None, int]) -> dict[str, int]:
+    """Return how many calls had a status of each class, ``5xx`` as well as those that have none."""
+    found: Counter[str] = Counter()
+    for status, count in statuses.items():
+        found[_class_of(status)] += count
+    return dict(sorted(found.items()))
+
+
+def _class_of(status: int | None) -> str:
+    if status is None:
+        return NO_RESPONSE
+    return f"{status // 100}xx" if status < 600 else OTHER
 
 
 def _by_route(found: dict[str, Any]) -> list[dict[str, Any]]:

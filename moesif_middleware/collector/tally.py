@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from .search.sqlite import weighted_percentiles
-from .summary import FEW_PERCENTS, NO_RESPONSE, PERCENTS, TOP, Span
+from .summary import FEW_PERCENTS, PERCENTS, TOP, Span, classes_of, errors_of
 
 COLUMNS: Final = ("time_ms", "status", "duration_ms", "weight", "route", "user_id", "company_id")
 """What is counted over, in the order in which ``add`` takes it."""
@@ -59,10 +59,10 @@ class Tally:
             "last": span.last,
             "step": span.step,
             "total": sum(counts.values()),
-            "errors": sum(map(_errors, statuses.values())),
+            "errors": sum(map(errors_of, statuses.values())),
             "latency": _percentiles(latencies.values(), PERCENTS),
             "by_status": [
-                {"at": at, "count": count, "parts": _classes(statuses.get(at, _NOTHING))}
+                {"at": at, "count": count, "parts": classes_of(statuses.get(at, _NOTHING))}
                 for at, count in counts.items()
             ],
             "by_route": [
@@ -93,27 +93,13 @@ def _total(values: Counter[Any]) -> int:
     return sum(values.values())
 
 
-def _errors(statuses: Counter[Any]) -> int:
-    return sum(count for status, count in statuses.items() if status is not None and status >= 400)
-
-
-def _classes(statuses: Counter[Any]) -> dict[str, int]:
-    found: Counter[str] = Counter()
-    for status, count in statuses.items():
-        if status is None:
-            found[NO_RESPONSE] += count
-        elif 100 <= status < 600:
-            found[f"{status // 100}xx"] += count
-    return dict(sorted(found.items()))
-
-
 def _of(rows: Sequence[dict[str, Any]], counts: Counter[Any]) -> dict[str, int]:
     return {row["key"]: counts[row["key"]] for row in rows if row["key"] in counts}
 
 
 def _top(groups: Groups) -> list[dict[str, Any]]:
     first = heapq.nsmallest(TOP, ((-_total(statuses), key) for key, statuses in groups.items() if key is not None))
-    return [{"key": key, "count": -count, "errors": _errors(groups[key])} for count, key in first]
+    return [{"key": key, "count": -count, "errors": errors_of(groups[key])} for count, key in first]
 
 
 def _percentiles(durations: Iterable[Counter[Any]], percents: Sequence[int]) -> dict[str, float | None]:

@@ -49,11 +49,13 @@ def grouping(clickhouse: Server) -> Iterator[ClickHouseStore]:
     found.close()
 
 
-def made(route: str, moment: int) -> EventRow:
+def made(route: str, moment: int, status: int | None = 200) -> EventRow:
     time = wire_millis(moment)
     request = {"time": time, "uri": f"https://api.example.com{route}", "verb": "GET", "route": route, "headers": {}}
-    response = {"time": time, "status": 200, "headers": {}}
-    return event_row({"transaction_id": str(uuid4()), "request": request, "response": response}, Arrival(NOW, None))
+    sent = {"transaction_id": str(uuid4()), "request": request}
+    if status is not None:
+        sent["response"] = {"time": time, "status": status, "headers": {}}
+    return event_row(sent, Arrival(NOW, None))
 
 
 def counted(store: SQLiteStore, text: str, span: Span) -> dict[str, Any]:
@@ -109,6 +111,19 @@ def test_a_range_has_few_enough_buckets_of_a_round_length(minutes: int, seconds:
     span = Span(0, minutes * 60_000)
     assert span.step == seconds * 1_000
     assert minutes > 72 * 24 * 60 or minutes * 60 / seconds <= 72
+
+
+def test_every_call_is_in_a_class(tmp_path: Path) -> None:
+    """Also one without a response, and one whose status no RFC knows: the bar is as high as its parts."""
+    found = SQLiteStore(tmp_path / "events.db", clock=lambda: NOW / 1000)
+    try:
+        found.append(APP, [made("/a", NOW, status) for status in (100, 204, 399, 400, 599, 600, 999, None)]).result()
+        for answer in (summarize(found, APP, [], Span(NOW - 1_000, NOW)), counted(found, "", Span(NOW - 1_000, NOW))):
+            (last,) = [bucket for bucket in answer["by_status"] if bucket["count"]]
+            assert last["parts"] == {"1xx": 1, "2xx": 1, "3xx": 1, "4xx": 1, "5xx": 1, "none": 1, "other": 2}
+            assert (answer["total"], answer["errors"]) == (8, 4)
+    finally:
+        found.close()
 
 
 def test_the_ends_of_the_range_belong_to_it(store: SQLiteStore) -> None:

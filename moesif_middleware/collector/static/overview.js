@@ -8,7 +8,8 @@ import { count, percent, took } from "./show.js";
 const RANGES = { "15m": 9e5, "1h": 36e5, "6h": 216e5, "24h": 864e5, "7d": 6048e5, "30d": 2592e6 };
 const STATUSES = [
   { key: "1xx", label: "1xx", kind: "k1" }, { key: "2xx", label: "2xx", kind: "k2" }, { key: "3xx", label: "3xx", kind: "k3" },
-  { key: "4xx", label: "4xx", kind: "k4" }, { key: "5xx", label: "5xx", kind: "k5" }, { key: "none", label: "no response", kind: "k0" },
+  { key: "4xx", label: "4xx", kind: "k4" }, { key: "5xx", label: "5xx", kind: "k5" }, { key: "other", label: "other", kind: "k1" },
+  { key: "none", label: "no response", kind: "k0" },
 ];
 const LATENCY = [{ key: "p50", label: "p50", kind: "l1" }, { key: "p95", label: "p95", kind: "l2" }];
 const REFRESH_MS = 15000;
