@@ -1,4 +1,4 @@
-"""Line charts on logarithmic axes, as SVG: no more than the benchmarks need."""
+"""Line charts on logarithmic axes and horizontal bars, as SVG: no more than the benchmarks need."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ Point = tuple[float, float]
 WIDTH, HEIGHT = 460, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 16, 36, 50
 _COLOURS = ("#1f6feb", "#d1570a", "#2e8540", "#8250df")
+_NAMES, _VALUES = 140, 50
+"""Where the bars begin, and the room for the number behind the longest."""
+_SMALL = 'style="font-size: 10px"'
 _FONT = 'font-family="system-ui, sans-serif" font-size="12" fill="#333"'
 
 
@@ -24,6 +27,15 @@ class Chart:
     """What the horizontal axis shows, with its unit."""
     up: str
     lines: Mapping[str, Sequence[Point]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Horizontal bars from zero: one for each number of a row, in the order of ``legend``."""
+
+    title: str
+    legend: Sequence[str]
+    rows: Mapping[str, Sequence[float]]
 
 
 class _Axis:
@@ -77,16 +89,43 @@ def _chart(chart: Chart) -> list[str]:
     return parts
 
 
+def _bars(bars: Bars) -> list[str]:
+    parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', _text(WIDTH / 2, 18, bars.title)]
+    for number, name in enumerate(bars.legend):
+        x = _NAMES + 110 * number
+        parts += [_bar(x, 28, 10, 10, number), _text(x + 15, 37, name, "start")]
+    most = max(max(row) for row in bars.rows.values()) or 1.0
+    step = (HEIGHT - _TOP - 20) / len(bars.rows)
+    thick = min((step - 5) / len(bars.legend), 12.0)
+    for place, (name, row) in enumerate(bars.rows.items()):
+        top = _TOP + 12 + step * place
+        parts.append(_text(_NAMES - 8, top + thick * len(row) / 2 + 4, name, "end"))
+        for number, value in enumerate(row):
+            y, length = top + thick * number, max(value, 0.0) / most * (WIDTH - _NAMES - _VALUES)
+            parts.append(_bar(_NAMES, y, max(length, 1.0), thick - 1, number))
+            parts.append(_text(_NAMES + length + 5, y + thick / 2 + 3.5, f"{value:,.0f}", "start", _SMALL))
+    return parts
+
+
+def _bar(x: float, y: float, width: float, height: float, number: int) -> str:
+    colour = _COLOURS[number % len(_COLOURS)]
+    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{colour}"/>'
+
+
 def _grid(x1: float, y1: float, x2: float, y2: float) -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#ddd"/>'
 
 
-def draw(charts: Sequence[Chart], columns: int = 2) -> str:
+def draw(charts: Sequence[Bars | Chart], columns: int = 2) -> str:
     """Return the charts in one picture, side by side and below each other."""
     rows = -(-len(charts) // columns)
     size = f'width="{columns * WIDTH}" height="{rows * HEIGHT}" viewBox="0 0 {columns * WIDTH} {rows * HEIGHT}"'
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" {size}>']
     for number, chart in enumerate(charts):
         x, y = number % columns * WIDTH, number // columns * HEIGHT
-        parts += [f'<g transform="translate({x} {y})">', *_chart(chart), "</g>"]
+        parts += [
+            f'<g transform="translate({x} {y})">',
+            *(_bars(chart) if isinstance(chart, Bars) else _chart(chart)),
+            "</g>",
+        ]
     return "\n".join([*parts, "</svg>", ""])

@@ -22,6 +22,11 @@ HEADERS = {
     "connection": "keep-alive", "content-type": "application/json", "x-request-id": "4fa9b2c7",
 }  # fmt: skip
 PATH, QUERY = "/items/1", "page=1"
+WORKLOADS = {
+    "a": "GET, 200 B back", "b": "POST of 2 kB, 2 kB back", "c": "POST of 64 kB, 64 kB back",
+    "d": "GET, a stream of 100 pieces of 10 kB back",
+}  # fmt: skip
+"""The four of the goals, each under the letter that the tables call it by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,14 @@ def text(size: int, seed: int = 2) -> bytes:
     return words(random.Random(seed), size // 3).encode()[:size]
 
 
-def workloads() -> list[Workload]:
-    """Return the four of the goals, each under the letter that the tables call it by."""
-    return [
-        Workload("a", "GET", b"", [document(200)]),
-        Workload("b", "POST", document(2_000), [document(2_000, 3)]),
-        Workload("c", "POST", document(64_000), [document(64_000, 3)]),
-        Workload("d", "GET", b"", [text(10_240, seed) for seed in range(100)]),
-    ]
+def workload(letter: str) -> Workload:
+    """Return one of ``WORKLOADS``."""
+    if letter == "a":
+        return Workload(letter, "GET", b"", [document(200)])
+    if letter == "d":
+        return Workload(letter, "GET", b"", [text(10_240, seed) for seed in range(100)])
+    size = {"b": 2_000, "c": 64_000}[letter]
+    return Workload(letter, "POST", document(size), [document(size, 3)])
 
 
 def asgi_app(load: Workload) -> Any:
@@ -114,7 +119,7 @@ def wsgi_app(load: Workload) -> Any:
     """Return a bare WSGI application that reads its body and answers the chunks."""
 
     def app(environ: Any, start_response: Any) -> Any:
-        environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         start_response("200 OK", [("Content-Type", "application/json")])
         return load.chunks if len(load.chunks) == 1 else iter(load.chunks)
 
@@ -128,7 +133,7 @@ def wsgi_run(app: Any, load: Workload) -> Run:
         "SERVER_NAME": "h", "SERVER_PORT": "80", "REMOTE_ADDR": "10.0.0.1", "wsgi.url_scheme": "http",
         "wsgi.version": (1, 0), "wsgi.multithread": True, "SERVER_PROTOCOL": "HTTP/1.1",
         "RAW_URI": f"{PATH}?{QUERY}", "CONTENT_LENGTH": str(len(load.body)), "wsgi.errors": io.StringIO(),
-        **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in load.headers},
+        **{_variable(name): value for name, value in load.headers},
     }  # fmt: skip
 
     def start_response(*arguments: Any) -> None:  # PEP 3333's signature
@@ -145,23 +150,34 @@ def wsgi_run(app: Any, load: Workload) -> Run:
     return requests
 
 
-def django_app(load: Workload, middleware: Sequence[str] = (), settings: dict[str, Any] | None = None) -> Any:
-    """Return a Django application with one view, as WSGI; its chain of middleware is made here and stays."""
+def _variable(name: str) -> str:
+    """Return the name that a header has in an environ."""
+    name = name.upper().replace("-", "_")
+    return name if name == "CONTENT_TYPE" else f"HTTP_{name}"
+
+
+def django_app(
+    load: Workload, middleware: Sequence[str] = (), settings: dict[str, Any] | None = None, view: Any = None
+) -> Any:
+    """Return a Django application with one view, as WSGI; its chain of middleware is made here and stays.
+
+    The settings count when the first one is made. ``view`` stands in for the one that answers the chunks.
+    """
     django, conf = importlib.import_module("django"), importlib.import_module("django.conf")
     http, urls = importlib.import_module("django.http"), importlib.import_module("django.urls")
     if not conf.settings.configured:
-        conf.settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="x" * 50, LOGGING_CONFIG=None)
+        own = {"ALLOWED_HOSTS": ["*"], "ROOT_URLCONF": __name__, "SECRET_KEY": "x" * 50, "LOGGING_CONFIG": None}
+        conf.settings.configure(**own, **(settings or {}))
         django.setup()
-    for name, value in {**(settings or {}), "MIDDLEWARE": list(middleware)}.items():
-        setattr(conf.settings, name, value)
+    conf.settings.MIDDLEWARE = list(middleware)
 
-    def view(request: Any, number: int) -> Any:  # noqa: ARG001  # Django's signature
+    def answering(request: Any, number: int) -> Any:  # noqa: ARG001  # Django's signature
         _ = request.body
         if len(load.chunks) > 1:
             return http.StreamingHttpResponse(iter(load.chunks), content_type="application/json")
         return http.HttpResponse(load.chunks[0], content_type="application/json")
 
-    urlpatterns[:] = [urls.path("items/<int:number>", view)]
+    urlpatterns[:] = [urls.path("items/<int:number>", view or answering)]
     return importlib.import_module("django.core.wsgi").get_wsgi_application()
 
 

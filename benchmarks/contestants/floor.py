@@ -1,7 +1,4 @@
-"""Who is measured. A contestant is a class that is made with a kind (ASGI, WSGI, Django) and a collector's URL.
-
-Each imports what it needs when it is made, so that it can run in an environment of its own.
-"""
+"""The floor: what any middleware has to do at least."""
 
 from __future__ import annotations
 
@@ -12,67 +9,25 @@ import time
 import urllib.request
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
+
+from .base import Contestant
 
 
-class Contestant(Protocol):
-    """What the measurement asks of one."""
-
-    middleware: Sequence[str]
-    """For Django: the paths of its classes."""
-    settings: dict[str, Any]
-    """For Django: what its settings say."""
-
-    def __init__(self, kind: str, url: str) -> None: ...
-
-    def wrap(self, app: Any) -> Any:
-        """Return an ASGI or WSGI application with the middleware around it."""
-
-    def drain(self) -> None:
-        """Return once everything captured has been sent."""
-
-    def close(self) -> None:
-        """End threads."""
-
-
-class Ours:
-    """moesif-middleware with nothing but an application id."""
-
-    middleware: Sequence[str] = ("moesif_middleware.django.MoesifMiddleware",)
-
-    def __init__(self, kind: str, url: str, **options: Any) -> None:
-        package = importlib.import_module("moesif_middleware")
-        self._kind = kind
-        self.moesif = package.Moesif(
-            application_id="benchmark", base_uri=url, queue_events=1_000_000, queue_bytes=2**31, **options
-        )
-        self.settings = {"MOESIF_MIDDLEWARE": self.moesif}
-
-    def wrap(self, app: Any) -> Any:
-        """Return the wrapped application."""
-        module = importlib.import_module(f"moesif_middleware.{self._kind.lower()}")
-        return module.MoesifMiddleware(app, moesif=self.moesif)
-
-    def drain(self) -> None:
-        """Flush."""
-        self.moesif.flush(120)
-
-    def close(self) -> None:
-        """Close."""
-        self.moesif.close()
-
-
-class Floor:
+class Floor(Contestant):
     """A wrapper that captures and sends and has no features: references, one queue, JSON, gzip, batches of a hundred.
 
     No parsing, no masking, no limits, no retries: what any middleware has to do at least.
     """
 
-    middleware: Sequence[str] = ("benchmarks.contestants.FloorMiddleware",)
+    name = "captures and sends"
+    requirements = ("orjson", "isal")
+    captures = "headers, both bodies to 100 kB each, nothing masked"
 
-    def __init__(self, kind: str, url: str) -> None:
-        self.settings: dict[str, Any] = {}
+    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # it knows no waiting
+        self.settings = {}
         self._kind, self._url = kind, f"{url}/v1/events/batch"
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._taken = self._sent = 0
@@ -96,6 +51,9 @@ class Floor:
 
     def _asgi(self, app: Any) -> Any:
         async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
             begun, request, response, start = time.time(), [], [], {}
 
             async def taking() -> Any:
@@ -126,10 +84,11 @@ class Floor:
                 start[:] = status, headers
                 return start_response(status, headers, *rest)
 
-            body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             environ["wsgi.input"] = io.BytesIO(body)
             chunks = list(app(environ, starting))
             headers = [(name[5:], value) for name, value in environ.items() if name.startswith("HTTP_")]
+            headers.append(("CONTENT_TYPE", environ.get("CONTENT_TYPE", "")))
             head = (environ["REQUEST_METHOD"], environ["RAW_URI"], headers)
             self.put(begun, time.time(), head, [body], int(start[0][:3]), start[1], chunks)
             return chunks
@@ -160,16 +119,22 @@ class Floor:
         packer = self._deflate.compressobj(1, zlib.DEFLATED, 31)
         body = packer.compress(b"[" + b",".join(events) + b"]") + packer.flush()
         request = urllib.request.Request(self._url, body, {"Content-Encoding": "gzip"}, method="POST")
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        # No retries: what a collector that is down does not take is gone.
+        with suppress(OSError), urllib.request.urlopen(request, timeout=60) as answer:
             answer.read()
 
-    def drain(self) -> None:
+    def middleware(self) -> Sequence[str]:
+        """Return the one."""
+        return [f"{FloorMiddleware.__module__}.{FloorMiddleware.__name__}"]
+
+    def flush(self) -> None:
         """Wait until as many are sent as were taken."""
         while self._sent < self._taken:
             time.sleep(0.002)
 
     def close(self) -> None:
-        """End the thread."""
+        """Send the rest and end the thread."""
+        self.flush()
         self._end.set()
         self._queue.put(None)
 
@@ -200,6 +165,3 @@ def _texts(pairs: Any) -> dict[str, str]:
 
 def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-CONTESTANTS: dict[str, type[Contestant]] = {"moesif-middleware": Ours, "captures and sends": Floor}
