@@ -425,6 +425,18 @@ def test_the_overview_draws_what_the_events_come_to(tab: Tab, served: Served, ap
     tab.wait("document.querySelectorAll('.chart rect.r2').length >= 1")
     tab.click("[data-keep='15m']")
     tab.wait("new URLSearchParams(location.search).get('range') === '15m'")
+    tab.click(".panel[aria-label='Calls over time'] summary")
+    rows = "[...document.querySelectorAll('.figures tbody tr')]"
+    tab.evaluate(f"{rows}.find(row => row.cells[1].textContent > 0).querySelector('button').focus()")
+    table = "document.querySelector('.figures')"
+    tab.evaluate(f"{table}.dataset.old = 'yes'; document.querySelector('[data-keep=by-route]').click()")
+    tab.wait(f"!{table}.dataset.old && {table}.parentElement.offsetHeight > 0")
+    assert tab.evaluate("document.activeElement.dataset.keep").startswith("Calls over time "), "what is read stays open"
+    tab.press("Enter")
+    tab.wait(f"{PATHS}.length > 0")
+    assert "since:" in tab.evaluate("document.querySelector('#filter').value")
+    tab.evaluate("history.back()")
+    tab.wait("!document.querySelector('#overview').hidden")
     tab.press("/")
     tab.type("status:5xx")
     tab.wait("document.querySelector('.tiles dd').textContent === '1'")

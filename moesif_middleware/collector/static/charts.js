@@ -27,7 +27,7 @@ export function bars({ label, buckets, series, step, width, onPick }) {
 }
 
 /** Lines; a point is {at, [key]: number or null}, and a null is a gap. */
-export function lines({ label, points, series, step, width, write }) {
+export function lines({ label, points, series, step, width, write, onPick }) {
   const top = nice(Math.max(1, ...points.flatMap((point) => series.map(({ key }) => point[key] ?? 0))));
   const frame = axes({ label, buckets: points, step, width, top, write });
   const slot = frame.inner / points.length;
@@ -46,7 +46,7 @@ export function lines({ label, points, series, step, width, write }) {
     const found = series.filter(({ key }) => point[key] !== null);
     if (!found.length) return;
     const words = found.map(({ key, label: name }) => `${name} ${write(point[key])}`).join(", ");
-    frame.root.append(svg("g", { class: "bar" },
+    frame.root.append(svg("g", { class: "bar", onclick: () => onPick(point.at) },
       found.map(({ key, kind }) => svg("circle", { class: `dot ${kind}`, cx: x(index), cy: y(point[key]), r: 2.2 })),
       svg("rect", { class: "hit", x: x(index) - slot / 2, y: MARGIN.top, width: slot, height: frame.height },
         svg("title", {}, `${span(point.at, step)}: ${words}`))));
@@ -58,12 +58,13 @@ export function legend(series) {
   return el("ul", { class: "legend" }, series.map(({ label, kind }) => el("li", {}, el("span", { class: `swatch ${kind}` }), label)));
 }
 
-/** The same figures as a table, for those who cannot see the chart. */
-export function figures(label, series, rows, step, write) {
-  return el("details", { class: "closed" }, el("summary", {}, "As a table"),
+/** The same figures as a table, for those who cannot see the chart or have no mouse; `onPick` is that of the bars. */
+export function figures({ label, series, rows, step, write, onPick }) {
+  const time = (at) => (onPick ? el("button", { type: "button", class: "link", "data-keep": `${label} ${at}`, onclick: () => onPick(at) }, span(at, step)) : span(at, step));
+  return el("details", { class: "closed", "data-label": label }, el("summary", {}, "As a table"),
     el("div", { class: "scroll", tabindex: "0" }, el("table", { class: "figures" }, el("caption", { class: "visually-hidden" }, label),
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Time"), series.map((one) => el("th", { scope: "col" }, one.label)))),
-      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, span(row.at, step)),
+      el("tbody", {}, rows.map((row) => el("tr", {}, el("th", { scope: "row" }, time(row.at)),
         series.map(({ key }) => el("td", {}, write((row.parts ?? row)[key] ?? 0)))))))));
 }
 

@@ -57,10 +57,16 @@ export class Overview {
     const found = this.found;
     this.width = this.root.clientWidth;
     const focused = document.activeElement?.dataset?.keep;
+    const open = new Map([...this.root.querySelectorAll("details[open]")].map((node) => [node.dataset.label, node.querySelector(".scroll").scrollTop]));
     this.root.replaceChildren(
       this.head(),
       tiles(found),
       found.total ? this.panels(found) : el("p", { class: "notice" }, "No event in this range matches."));
+    for (const node of this.root.querySelectorAll("details")) {
+      if (!open.has(node.dataset.label)) continue;
+      node.open = true;
+      node.querySelector(".scroll").scrollTop = open.get(node.dataset.label);
+    }
     if (focused) this.root.querySelector(`[data-keep="${focused}"]`)?.focus();
   }
 
@@ -90,10 +96,10 @@ export class Overview {
     return el("div", { class: "panels" },
       panel("Calls over time", [this.switch(), legend(used)],
         bars({ label: "Calls over time", buckets: this.data(found), series: used, step: found.step, width: half, onPick: pick }),
-        figures("Calls over time", used, this.data(found), found.step, count)),
+        figures({ label: "Calls over time", series: used, rows: this.data(found), step: found.step, write: count, onPick: pick })),
       panel("Latency over time", [legend(LATENCY)],
-        lines({ label: "Latency over time", points: found.latency_over_time, series: LATENCY, step: found.step, width: half, write }),
-        figures("Latency over time", LATENCY, found.latency_over_time, found.step, write)),
+        lines({ label: "Latency over time", points: found.latency_over_time, series: LATENCY, step: found.step, width: half, write, onPick: pick }),
+        figures({ label: "Latency over time", series: LATENCY, rows: found.latency_over_time, step: found.step, write, onPick: pick })),
       panel("Routes", [], this.table(found.routes, "route", "Route", true)),
       panel("Users", [], this.table(found.users, "user", "User")),
       panel("Companies", [], this.table(found.companies, "company", "Company")));
