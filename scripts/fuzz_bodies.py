@@ -22,6 +22,7 @@ import orjson
 import zstandard
 
 from moesif_middleware.sansio import events
+from moesif_middleware.sansio.bodies import Look
 from moesif_middleware.sansio.exchange import BodyBuffer, Exchange, ScopeHead
 from moesif_middleware.sansio.masking import compile_masking
 
@@ -62,8 +63,15 @@ def check(data: bytes) -> None:
     body = encode(data[4:])
     exchange = _exchange([(b"content-type", content_type), (b"content-encoding", coding)], body, limit, data[3] + 1)
     for parsed in (False, True):
-        event = events.build(exchange, events.BuildOptions(body_bytes=limit), transaction_id="t")
-        _check(events.encode(events.finish(_MASKER.event(event), parsed=parsed)), len(body))
+        encoded = [_encoded(exchange, limit, look, parsed=parsed) for look in (_MASKER.look, None)]
+        _check(encoded[0], len(body))
+        if encoded[0] != encoded[1]:
+            raise AssertionError("a body that was looked at when it was read is masked in another way")
+
+
+def _encoded(exchange: Exchange, limit: int, look: Look | None, *, parsed: bool) -> bytes:
+    event = events.build(exchange, events.BuildOptions(body_bytes=limit, look=look), transaction_id="t")
+    return events.encode(events.finish(_MASKER.event(event), parsed=parsed))
 
 
 def _exchange(headers: list[tuple[bytes, bytes]], body: bytes, limit: int, chunk: int) -> Exchange:
