@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-from moesif_middleware.runtime.sinks import compress
+from moesif_middleware.runtime.compression import compress
 from moesif_middleware.sansio.batches import Batch
 from moesif_middleware.sansio.governance import Snapshot, compile_config, compile_rules
 from moesif_middleware.sansio.protocol import Answer

@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..settings import Settings
@@ -36,6 +37,13 @@ class LateTransport:
             self.made = Transport(self._settings)
         return self.made.request(*arguments)
 
+    def compressed(self, pieces: Iterable[bytes]) -> bytes:
+        """Return the pieces, one behind the other, as gzip."""
+        load()
+        from .compression import compress
+
+        return compress(pieces)
+
     def close(self) -> None:
         """Close the connection, if there is one; the next request opens a new one."""
         if self.made is not None:
@@ -48,9 +56,10 @@ class LateTransport:
 
 
 def load() -> None:
-    """Import it, and what it imports with its first connection."""
+    """Import it, what it imports with its first connection, and what compresses."""
     with _importing:
         importlib.import_module(".transport", __package__)
+        importlib.import_module(".compression", __package__)
         codecs.lookup("idna")  # or Python imports it when the first connection looks up its host
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import time
-import zlib
-from collections.abc import Iterable
-from types import ModuleType
 from typing import Any, Protocol
 
 import orjson
@@ -16,16 +12,8 @@ from ..sansio.protocol import PATHS, Answer, read_answer
 from ..settings import Settings
 from .late import LateTransport
 
-_deflate: ModuleType
-try:
-    _deflate = importlib.import_module("isal.isal_zlib")
-except ImportError:  # no wheel for this platform
-    _deflate = zlib
-
 MAX_ANSWER = 65_536
 """Bytes read of an answer to a batch."""
-_GZIP = 31
-"""A window of 32 KiB, as gzip."""
 _SMALL = 1_024
 """Below this compression costs more than it saves."""
 
@@ -40,12 +28,6 @@ class Sink(Protocol):
         """Give back what is open. The sink may be used again, and opens anew."""
 
 
-def compress(pieces: Iterable[bytes]) -> bytes:
-    """Return the pieces, one behind the other, as gzip."""
-    packer = _deflate.compressobj(1, zlib.DEFLATED, _GZIP)
-    return b"".join([*map(packer.compress, pieces), packer.flush()])
-
-
 class CollectorSink:
     """Sends batches to a Moesif-compatible collector: gzip, one keep-alive connection, a total deadline."""
 
@@ -56,7 +38,7 @@ class CollectorSink:
         """Post the batch. Raises TransportError when no complete answer came."""
         headers = {"Content-Type": "application/json"}
         if batch.size > _SMALL:
-            body = compress(batch.pieces())
+            body = self._transport.compressed(batch.pieces())
             headers["Content-Encoding"] = "gzip"
         else:
             body = batch.body

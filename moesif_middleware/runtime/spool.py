@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from ..errors import SpoolError
 from ..sansio.batches import Batch
-from .sinks import compress
+from .compression import compress
 
 _log = logging.getLogger(__name__)
 

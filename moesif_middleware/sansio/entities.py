@@ -22,10 +22,11 @@ SLICE = 32 * 1024
 _BETWEEN_PAUSES = 1024
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
-_SPACE = re.compile(rb"[ \t\r\n]*")
-_KEY = re.compile(rb"[ \t\r\n]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*", re.DOTALL)
-_TOKEN = re.compile(_STRING + rb"|[\[\]{},]", re.DOTALL)
-_SCALAR = re.compile(_STRING + rb"|[^\s,{}\[\]\"]+", re.DOTALL)
+# Compiled by the first document, not by every start of an application.
+_SPACE = rb"[ \t\r\n]*"
+_KEY = rb"(?s)[ \t\r\n]*(" + _STRING + rb")[ \t\r\n]*:[ \t\r\n]*"
+_TOKEN = rb"(?s)" + _STRING + rb"|[\[\]{},]"
+_SCALAR = rb"(?s)" + _STRING + rb"|[^\s,{}\[\]\"]+"
 
 
 class Entities:
@@ -185,12 +186,12 @@ class _Slices:
 
     def _space(self, at: int) -> int:
         """Return where the white space at a position ends."""
-        found = _SPACE.match(self._data, at)
+        found = re.compile(_SPACE).match(self._data, at)
         return found.end() if found else at
 
     def _key(self, at: int) -> tuple[str, int]:
         """Return the key at a position, and where its value begins."""
-        found = _KEY.match(self._data, at)
+        found = re.compile(_KEY).match(self._data, at)
         if found is None:
             raise InvalidPayload(f"not JSON: a key is missing at byte {at}")
         return orjson.loads(found[1]), found.end()
@@ -205,7 +206,7 @@ class _Slices:
     def _end(self, at: int) -> int:
         """Return where the value that begins at a position ends."""
         if self._data[at : at + 1] not in (b"{", b"["):
-            found = _SCALAR.match(self._data, at)
+            found = re.compile(_SCALAR).match(self._data, at)
             if found is None:
                 raise InvalidPayload(f"not JSON: a value is missing at byte {at}")
             return found.end()
@@ -217,7 +218,7 @@ class _Slices:
     def _tokens(self, at: int) -> Iterator[tuple[int, bytes, int]]:
         """Yield place, token and the depth after it, for commas and brackets outside of strings."""
         depth = 0
-        for found in _TOKEN.finditer(self._data, at):
+        for found in re.compile(_TOKEN).finditer(self._data, at):
             token = found[0]
             if token in b"[{":
                 depth += 1

@@ -23,11 +23,12 @@ WORK_LIMIT = 160_000
 LEAST_SUBJECT = 64
 """Bytes of a field that the most spreading patterns still see; what spreads further is refused."""
 
-_COUNT = re.compile(r"\{\d+(?:,\d*)?\}")
+# Compiled by the first rule, not by every start of an application.
+_COUNT = r"\{\d+(?:,\d*)?\}"
 # What takes one of many characters: a dot, a class in brackets, an escape such as \w or \pL.
-_WIDE = re.compile(r"\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\\[dDwWsS]|\\[pP](?:\{\^?\w+\}|\w)", re.DOTALL)
+_WIDE = r"(?s)\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\\[dDwWsS]|\\[pP](?:\{\^?\w+\}|\w)"
 _LOOPED = ("*", "+", "?")
-_BEGINNING = re.compile(r"(?:[\w /:@-])*(?![*+?{])")
+_BEGINNING = r"(?:[\w /:@-])*(?![*+?{])"
 
 Match = Callable[[bytes], Iterable[int] | None]
 Refuse = Callable[[str, str], None]
@@ -147,13 +148,13 @@ def _spread(pattern: str, options: re2.Options) -> int:
     """
     if pattern.startswith(("^", r"\A")) and "|" not in pattern:
         return 0
-    wide = list(_WIDE.finditer(pattern))
-    found = _BEGINNING.match(pattern)
+    wide = list(re.finditer(_WIDE, pattern))
+    found = re.match(_BEGINNING, pattern)
     beginning = found[0] if found else ""
     if beginning and not any(_takes(each[0], beginning) for each in wide):
         return 0
     single = sum(1 for each in wide if pattern[each.end() : each.end() + 1] not in _LOOPED)
-    bare = _COUNT.sub("", pattern)
+    bare = re.sub(_COUNT, "", pattern)
     if bare == pattern:
         return single
     try:

@@ -16,10 +16,11 @@ import orjson
 UNKNOWN = "UNKNOWN"
 """What a declared variable gives that has neither value nor default."""
 
-_IN_TEXT = re.compile(r"\{\{([^{}|]+)(?:\|([^{}]*))?\}\}")
+# Compiled by the first template, not by every start of an application.
+_IN_TEXT = r"\{\{([^{}|]+)(?:\|([^{}]*))?\}\}"
 # A bare quote ends a JSON string, so a name or default cannot reach over it; an escaped one is part of it.
 _CHARACTER = r'(?:[^{}|"\\]|\\.)'
-_IN_JSON = re.compile(r"\{\{(" + _CHARACTER + r"+)(?:\|((?:" + _CHARACTER + r"|\|)*))?\}\}")
+_IN_JSON = r"\{\{(" + _CHARACTER + r"+)(?:\|((?:" + _CHARACTER + r"|\|)*))?\}\}"
 
 
 def json_escape(text: str) -> str:
@@ -58,7 +59,7 @@ def compile_template(text: str, variables: Iterable[str], escape: Callable[[str]
     """Split a text at the declared variables. With ``json_escape`` the text is JSON; what is not declared stays."""
     names = {escape(name): name for name in variables}
     parts, at = [], 0
-    for found in (_IN_TEXT if escape is plain else _IN_JSON).finditer(text) if names else ():
+    for found in re.finditer(_IN_TEXT if escape is plain else _IN_JSON, text) if names else ():
         name = names.get(found[1])
         if name is not None:
             parts.append((text[at : found.start()], name, UNKNOWN if found[2] is None else found[2]))
