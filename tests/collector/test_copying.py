@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +21,7 @@ from moesif_middleware.collector.stores.copying import COPIES, copy
 from moesif_middleware.collector.stores.opening import open_store
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
 
+from ..waiting import until
 from .conftest import APP, OTHER_APP
 from .test_store_contract import row
 
@@ -110,6 +114,26 @@ def test_the_command_says_what_it_did(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "100 % 6 of 6 events" in said.err
     assert main(["store", "copy", "--quiet", *urls]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.heavy
+def test_a_copy_that_is_killed_goes_on(tmp_path: Path) -> None:
+    """kill -9 while it copies; the same command again: everything is there once, and the most of it was there."""
+    paths = [tmp_path / "one.db", tmp_path / "two.db"]
+    with closing(SQLiteStore(paths[0])) as source, closing(SQLiteStore(paths[1])) as target:
+        filled(source, 60_000)
+        command = [sys.executable, "-m", "moesif_middleware", "store", "copy", *(f"sqlite:///{path}" for path in paths)]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            until(lambda: target.items(APP, COPIES) and target.kept(APP).events > 10_000, every=0.001)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        there = target.kept(APP).events
+        assert there < 60_000
+        again = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+        assert content(target) == content(source)
+        repeated = int(again.stdout.split("(")[1].split(" ")[0].replace(",", ""))
+        assert again.stdout.startswith(f"{APP}: 60,000 events (")
+        assert repeated < there / 2, "it went on, it did not begin anew"
 
 
 @pytest.mark.parametrize(
