@@ -50,7 +50,7 @@ _URL_HEADERS = frozenset(
     ("location", "content-location", "referer", "link", "refresh", "origin", "x-original-url", "x-original-uri",
      "x-rewrite-url", "x-forwarded-uri", "sourcemap", "hx-current-url", "hx-redirect", "hx-location")
 )  # fmt: skip
-_URL_SIGNS = frozenset("=@%;#")
+_URL_SIGNS = frozenset("=@%;#+")
 _SINGLE_URLS = frozenset(("location", "content-location", "referer"))
 _URL = re.compile(r"[^\s<>\"]+")
 _ADDRESS = re.compile(rb"[^\s<>\"]+")
@@ -172,37 +172,37 @@ class Masker:
         simple = metadata is None or self.is_simple(metadata)
         said = (*metadata, *metadata.values()) if simple and metadata is not None else ()
         both = (request.headers,) if response is None else (request.headers, response.headers)
-        suspicious = not self.is_clean(request.uri, both, said)
-        if suspicious:
-            request.uri = self.uri(request.uri, report, "request.uri")
+        request.uri, clean = self.head(request.uri, both, said, report)
+        suspicious = not clean
         request.headers = self._headers(request.headers, suspicious, report, "request.headers")
         if response is not None:
             response.headers = self._headers(response.headers, suspicious, report, "response.headers")
         return suspicious or not simple
 
-    def is_clean(self, uri: str, headers: Iterable[Mapping[str, str]], said: Iterable[str] = ()) -> bool:
-        """Return whether nothing but what ``by_name`` masks has to be masked in a URI, in headers and in other texts.
+    def head(
+        self, uri: str, headers: Iterable[Mapping[str, str]], said: Iterable[str] = (), report: Report | None = None
+    ) -> tuple[str, bool]:
+        """Return a request's URI masked, and whether headers, but for their names, and other texts are clean.
 
         One search tells, over all that was not searched before: a search costs more than its text, since what it needs
         is seldom in the processor's cache.
         """
         if self._values.hidden or self._names.exact:
-            return False
+            return self.uri(uri, report, "request.uri"), False
         texts = {*said}
         for each in headers:
             texts.update(self._looked_at(each))
-        new = texts - self._seen
-        data = b"%b\n%b" % (_encode("\n".join(new)), self._uris.decoded(uri))
-        if self._uris.look.finds(data):
-            return False
-        if new:
-            self._remember(new)
-        return True
+        new, look = texts - self._seen, self._uris.look
+        found = look.finds(b"%b\n%b" % (_encode("\n".join(new)), self._uris.decoded(uri)))
+        suspicious = {text for text in new if look.finds(_encode(text))} if found else _NONE
+        if len(new) > len(suspicious):
+            self._remember(new - suspicious)
+        return self.uri(uri, report, "request.uri") if found else uri, not suspicious
 
-    def by_name(self, headers: dict[str, str]) -> dict[str, str]:
-        """Return headers, of which a look at their values found nothing, without what their names say is secret."""
-        ordinary = headers.keys() <= self._ordinary
-        return headers if ordinary else self._headers(headers, suspicious=False, report=None, path="")
+    def fields(self, headers: dict[str, str], clean: bool) -> dict[str, str]:
+        """Return headers masked, by their names alone where ``head`` has told that their values are ``clean``."""
+        ordinary = clean and headers.keys() <= self._ordinary
+        return headers if ordinary else self._headers(headers, not clean, None, "")
 
     def _remember(self, texts: set[str]) -> None:
         """Note that nothing was found in some texts."""
@@ -325,7 +325,7 @@ class Masker:
             elif name.lower() in _URL_HEADERS and (suspicious or not _URL_SIGNS.isdisjoint(value)):
                 single = name.lower() in _SINGLE_URLS
                 masked[name] = self._url_header(value, report, f"{path}.{name}", single=single)
-            elif suspicious:
+            elif suspicious and value not in self._seen:
                 masked[name] = self._string(value, report, f"{path}.{name}")
         return masked
 
@@ -355,7 +355,9 @@ class Masker:
         if single:
             # An address may hold what ends one in a text, such as quotation marks.
             value = self.uri(value, report, path)
-        data = _encode(_URL.sub(lambda match: self.uri(match[0], report, path), value))
+        if not single or _URL.fullmatch(value) is None:
+            value = _URL.sub(lambda match: self.uri(match[0], report, path), value)
+        data = _encode(value)
         if self._values.suspicious(data):
             data, rules = self._values.mask(data)
             note(report, path, *rules)

@@ -19,12 +19,13 @@ _SAFE_AUTHORITY = "/:@!$'(),*~"
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9+.\-]*:)?//[^/]*")
 # An address inside an address is encoded twice, and one inside that three times.
 _LAYERS = 3
+_MOST, _SHORT = 1024, 64
 
 
 class SecretUris:
     """The rules as they apply to URIs. ``string`` masks text and returns it with the rules that found something."""
 
-    __slots__ = ("_names", "_string", "_values", "look")
+    __slots__ = ("_names", "_ordinary", "_string", "_values", "look")
 
     def __init__(
         self,
@@ -36,6 +37,8 @@ class SecretUris:
         self._names = names
         self._values = values
         self._string = string
+        self._ordinary: set[str] = set()
+        """Hosts, segments, names and values that were seen and that nothing had to be masked in."""
         self.look = values.look(*hints)
         """Finds what may have to be masked in a decoded URI, and in any plain text."""
 
@@ -109,12 +112,21 @@ class SecretUris:
     def _component(
         self, text: str, name: str, report: Report | None, *, safe: str = _SAFE, layers: int = _LAYERS
     ) -> str:
+        if text in self._ordinary:
+            return text
         decoded = unquote_plus(text)
         inner = decoded
         if layers > 1 and "%" in decoded and decoded != text:
             inner = self._component(decoded, name, report, layers=layers - 1)
         masked, rules = self._string(inner)
         if masked == decoded:
+            if decoded == text and len(text) <= _SHORT:
+                self._remember(text)
             return text
         note(report, name, *rules)
         return quote(masked, safe=safe, errors="surrogatepass")
+
+    def _remember(self, text: str) -> None:
+        if len(self._ordinary) >= _MOST:
+            self._ordinary.clear()
+        self._ordinary.add(text)

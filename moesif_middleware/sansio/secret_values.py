@@ -239,6 +239,8 @@ class SecretValues:
 
     def without_user_info(self, base: str) -> tuple[str, str, str]:
         """Split a URI around its ``user:password``; the marker that takes its place is empty when there is none."""
+        if "@" not in base:
+            return "", "", base
         data = base.encode("utf-8", "surrogatepass")
         for rule, pattern, _ in self._detectors:
             if rule == "url_password" and (match := pattern.search(data)) is not None:

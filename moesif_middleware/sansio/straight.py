@@ -35,8 +35,7 @@ _ROUTE = frozenset(("route",))
 def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transaction_id: str) -> bytes | None:
     """Return the event as JSON; None for an exchange that is out of the ordinary, of which the event has to be built.
 
-    Ordinary is one that was answered, and in whose head nothing has to be masked but whole headers. May raise for what
-    makes no event.
+    Ordinary is one that was answered, and that fits as it is. May raise for what makes no event.
     """
     head, status, route, token = exchange.head, exchange.status, exchange.route, exchange.session_token
     if status is None:
@@ -48,11 +47,10 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
     if exchange.transaction_header:
         sent = {**sent, TRANSACTION_HEADER: exchange.transaction_header}
         answered[TRANSACTION_HEADER] = exchange.transaction_header
-    if not masker.is_clean(uri, (sent, answered), () if route is None else (route,)):
-        return None
+    uri, clean = masker.head(uri, (sent, answered), () if route is None else (route,))
     notes: dict[str, Any] = {}
     request: Message = {
-        "time": wire_time(exchange.started), "uri": uri, "verb": verb, "headers": masker.by_name(sent),
+        "time": wire_time(exchange.started), "uri": uri, "verb": verb, "headers": masker.fields(sent, clean),
         "ip_address": options.client_address(head) if options.client_address else head.peer,
         "api_version": options.api_version,
     }  # fmt: skip
@@ -60,16 +58,19 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
     if body is not None and not _put(request, body, masker):
         return None
     ended = exchange.started if exchange.ended is None else exchange.ended
-    response: Message = {"time": wire_time(ended), "status": status, "headers": masker.by_name(answered)}
+    response: Message = {"time": wire_time(ended), "status": status, "headers": masker.fields(answered, clean)}
     if status not in BODILESS and verb != "HEAD":
         body = read_body(exchange.response_body, answered, options, "response", notes)
         if body is not None and not _put(response, body, masker):
             return None
+    metadata = metadata_of(exchange, notes)
+    if metadata is not None and not (clean and _says_route(exchange, metadata) and masker.is_simple(metadata)):
+        metadata = masker.value(metadata)
     wire: Message = {
         "request": _without_nothing(request, _IN_REQUEST), "response": response,
         "user_id": exchange.user_id, "company_id": exchange.company_id,
         "session_token": None if token is None else masker.string(str(token)), "transaction_id": transaction_id,
-        "direction": exchange.direction, "weight": exchange.weight, "metadata": _metadata(exchange, notes, masker),
+        "direction": exchange.direction, "weight": exchange.weight, "metadata": metadata,
         "blocked_by": exchange.blocked_by,
     }  # fmt: skip
     return _written(_without_nothing(wire, _IN_EVENT))
@@ -83,11 +84,9 @@ def _put(message: Message, body: Body, masker: Masker) -> bool:
     return len(text) <= MAX_BODY
 
 
-def _metadata(exchange: Exchange, notes: dict[str, Any], masker: Masker) -> Any:
-    metadata = metadata_of(exchange, notes)
-    # A route alone was looked at with the head.
-    looked_at = exchange.metadata is None and notes.keys() == _ROUTE
-    return metadata if metadata is None or (looked_at and masker.is_simple(metadata)) else masker.value(metadata)
+def _says_route(exchange: Exchange, metadata: dict[str, Any]) -> bool:
+    """Return whether there is nothing in the metadata but the route, which was looked at with the head."""
+    return exchange.metadata is None and metadata.keys() == _ROUTE
 
 
 def _without_nothing(found: Message, names: tuple[str, ...]) -> Message:

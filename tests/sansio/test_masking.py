@@ -464,6 +464,14 @@ def test_an_address_that_is_clean_at_a_look_has_nothing_to_mask(text: str, name:
         assert MASKER.headers({name: text}) == masked
 
 
+def test_a_plus_sign_in_an_address_is_a_space_for_the_mask_too() -> None:
+    """In the URI as in headers that hold one, whatever else there is in the event."""
+    address = "https://h/bearer+abcdef0123456789"
+    for uri in ("/", "/?pin=1234"):
+        event = MASKER.event(event_with(uri=uri, headers={"referer": address}))
+        assert event.request.headers["referer"] == MASKER.uri(address) == "https://h/[REDACTED:bearer]"
+
+
 DIGITS = st.lists(st.sampled_from(["4111", "1111", "1", "a", " ", "-", ".", "378282", "246310", "005"]), max_size=12)
 
 
@@ -818,6 +826,11 @@ def test_what_is_remembered_is_clean_short_and_little() -> None:
     assert str(number - 1) in masker._seen
     assert len(masker._seen) <= 1_024
     assert not [text for text in masker._seen if CANARY in text or "y" in text]
+    for number in range(1_500):
+        assert CANARY not in masker.uri(f"https://u:{CANARY}@h/a{number}?token={CANARY}&x=Bearer+{CANARY}")
+    assert "a1499" in masker._uris._ordinary
+    assert len(masker._uris._ordinary) <= 1_024
+    assert not [text for text in masker._uris._ordinary if CANARY in text]
     # What was remembered by itself is a secret beside an equals sign.
     masked = masker.event(event_with(headers={"x-said": "pin", "x-too": f"pin={CANARY}"}))
     assert masked.request.headers == {"x-said": "pin", "x-too": "pin=[REDACTED:pin]"}
