@@ -105,6 +105,15 @@ class Server:
         except OSError:
             return False
 
+    def listens_for_others(self) -> bool:
+        """Return whether the server reads what others of its cluster tell it to do."""
+        sql = b"SELECT count() FROM system.zookeeper WHERE path = '/clickhouse/task_queue/ddl'"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/", sql, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
     def kill(self) -> None:
         """End the process with SIGKILL."""
         if self.process is not None:
@@ -171,7 +180,19 @@ def cluster(directory: Path, shards: int = 2, replicas: int = 2) -> Iterator[Clu
         for server in servers:
             stack.callback(server.kill)
             server.start()
+        # Version 18.16 may crash when it is told to make a table on all servers before it is ready for that.
+        _wait_for_all(servers)
         yield found
+
+
+def _wait_for_all(servers: list[Server]) -> None:
+    until = time.monotonic() + START_SECONDS
+    for server in servers:
+        while not server.listens_for_others():
+            if time.monotonic() > until:
+                raise NoServer("the servers of the cluster do not find each other")
+            time.sleep(0.05)
+    time.sleep(0.5)
 
 
 def _topology(whole: Cluster, replicas: int, keeper_port: int, own: int) -> str:

@@ -5,7 +5,7 @@ All other documents are the matter of ``puts``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from .client import Client
 from .persistent import Persistent, portions
 from .puts import Put, Puts
 from .rows import Numbers, event_line, gone_line, number_of
+from .shards import Share
 from .tables import APPS, EVENTS, GONE, live
 
 
@@ -85,7 +86,8 @@ class Changes:
         known = self._known(new)
         left = [(app, row) for (app, name), row in new.items() if (app, name) not in known]
         # Each attempt has numbers of its own, so that rows of one that failed half way can be told from the next one's.
-        self._servers.insert(EVENTS, lambda: self._event_lines(left))
+        keys = [number_of(row.id) for _, row in left]
+        self._servers.insert_shares(EVENTS, keys, lambda: self._event_lines(left))
         self._settle(left)
         results = []
         for change, names in zip(changes, fresh, strict=True):
@@ -96,27 +98,32 @@ class Changes:
     def _known(self, rows: Mapping[tuple[str, str], EventRow]) -> set[tuple[str, str]]:
         """Return which of the events are there already: the same id at the same time."""
         names = {(app, row.time_ms, number_of(row.id)): (app, name) for (app, name), row in rows.items()}
-        known: set[tuple[str, str]] = set()
-        for app, where in _places((app, row) for (app, _), row in rows.items()):
-            conditions = " AND ".join([*live(number_of(app)), where])
-            found = self._servers.select(f"SELECT time_ms, key FROM {EVENTS} WHERE {conditions}")  # noqa: S608
-            known.update(names[app, time_ms, key] for time_ms, key in found)
-        return known
+
+        def statements(share: Share[Keyed]) -> Iterator[tuple[str, str]]:
+            for app, where in _places(share.items):
+                conditions = " AND ".join([*live(number_of(app)), where])
+                yield app, f"SELECT time_ms, key FROM {share.table} WHERE {conditions}"  # noqa: S608 - numbers
+
+        found = self._servers.select_shares(EVENTS, _keyed((app, row) for (app, _), row in rows.items()), statements)
+        return {names[app, time_ms, key] for app, places in found for time_ms, key in places}
 
     def _settle(self, rows: Sequence[tuple[str, EventRow]]) -> None:
         """Let one row of each event count: another collector may have written the same one meanwhile."""
-        for app, where in _places(rows):
-            self._keep_newest(f"app = {number_of(app)} AND {where}")
+
+        def statements(share: Share[Keyed]) -> Iterator[tuple[str, str]]:
+            for app, where in _places(share.items):
+                yield app, _repeated(share.table, f"app = {number_of(app)} AND {where}")
+
+        found = self._servers.select_shares(EVENTS, _keyed(rows), statements)
+        self._keep_newest([each for _, events in found for each in events])
 
     def sweep(self, since_ms: int) -> None:
         """Let one row of each event count that was received since then: a collector may have died before it did."""
-        self._keep_newest(f"received_ms >= {since_ms}")
+        self._keep_newest(self._servers.select(_repeated(EVENTS, f"received_ms >= {since_ms}")))
 
-    def _keep_newest(self, where: str) -> None:
-        sql = f"SELECT app, groupArray(seq) FROM {EVENTS} WHERE {where}"  # noqa: S608 - numbers
-        found = self._servers.select(f"{sql} GROUP BY app, time_ms, key HAVING count() > 1")
-        # The highest is the one that merging leaves.
-        lines = [gone_line(app, seq) for app, seqs in found for seq in sorted(set(seqs))[:-1]]
+    def _keep_newest(self, events: Iterable[Sequence[Any]]) -> None:
+        """Let the row with the highest number count, which is the one that merging leaves."""
+        lines = [gone_line(app, seq) for app, seqs in events for seq in sorted(set(seqs))[:-1]]
         self._servers.insert(GONE, lambda: lines)
 
     def _remove(self, changes: Sequence[Remove]) -> list[bool]:
@@ -142,11 +149,26 @@ class Changes:
         return [event_line(number_of(app), seq, row) for seq, (app, row) in zip(numbers, rows, strict=True)]
 
 
-def _places(rows: Iterable[tuple[str, EventRow]]) -> Iterable[tuple[str, str]]:
+Keyed = tuple[str, int, int]
+"""An application, and the time and key of one of its events."""
+
+
+def _keyed(rows: Iterable[tuple[str, EventRow]]) -> list[tuple[int, Keyed]]:
+    """Return what tells the places of events, each with the key by which it belongs to a shard."""
+    return [(key, (app, row.time_ms, key)) for app, row in rows for key in (number_of(row.id),)]
+
+
+def _repeated(table: str, where: str) -> str:
+    """Return the statement that finds the events of which there are several rows, with the numbers of these."""
+    sql = f"SELECT app, groupArray(seq) FROM {table} WHERE {where}"  # noqa: S608 - numbers
+    return f"{sql} GROUP BY app, time_ms, key HAVING count() > 1"
+
+
+def _places(events: Iterable[Keyed]) -> Iterable[tuple[str, str]]:
     """Yield each application with the condition that a row is one of its events, for some of them at a time."""
     keys: dict[str, list[tuple[int, int]]] = {}
-    for app, row in rows:
-        keys.setdefault(app, []).append((row.time_ms, number_of(row.id)))
+    for app, time_ms, key in events:
+        keys.setdefault(app, []).append((time_ms, key))
     for app, places in keys.items():
         for some in portions(places):
             times = [time_ms for time_ms, _ in some]

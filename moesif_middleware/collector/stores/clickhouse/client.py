@@ -9,7 +9,7 @@ import re
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -75,9 +75,12 @@ class Client:
         self._closed = False
         self._context = ssl.create_default_context() if address.secure else None
 
-    def select(self, sql: str) -> list[list[Any]]:
-        """Return the rows of a statement. Raises StoreUnavailable, or Refused when a server says what is wrong."""
-        answer = self.execute(f"{sql} FORMAT JSONCompact")
+    def select(self, sql: str, hosts: Collection[Host] = ()) -> list[list[Any]]:
+        """Return the rows of a statement. Raises StoreUnavailable, or Refused when a server says what is wrong.
+
+        ``hosts`` are the servers that may be asked, if not all.
+        """
+        answer = self.execute(f"{sql} FORMAT JSONCompact", hosts=hosts)
         try:
             rows: list[list[Any]] = orjson.loads(answer)["data"]
         except (ValueError, KeyError):
@@ -85,16 +88,21 @@ class Client:
         return rows
 
     def execute(
-        self, statement: str | bytes, settings: Mapping[str, str] | None = None, *, database: bool = True
+        self,
+        statement: str | bytes,
+        settings: Mapping[str, str] | None = None,
+        *,
+        database: bool = True,
+        hosts: Collection[Host] = (),
     ) -> bytes:
         """Run a statement on the first server that answers, and return the answer; it may run twice.
 
-        ``database`` is false before there is one.
+        ``database`` is false before there is one; ``hosts`` are the servers that may be asked, if not all.
         """
         target = self._target(settings, database=database)
         body = statement.encode() if isinstance(statement, str) else statement
         failure: StoreUnavailable | None = None
-        for host in self._in_turn():
+        for host in self._in_turn(hosts):
             try:
                 return self._asked(host, target, body)
             except StoreUnavailable as error:
@@ -104,11 +112,14 @@ class Client:
         assert failure is not None  # noqa: S101 - there is at least one host
         raise failure
 
-    def execute_once(self, statement: bytes, settings: Mapping[str, str]) -> None:
-        """Run a statement on the first server that takes connections; whether it ran is unknown after an error."""
+    def execute_once(self, statement: bytes, settings: Mapping[str, str], hosts: Collection[Host] = ()) -> None:
+        """Run a statement on the first server that takes connections; whether it ran is unknown after an error.
+
+        ``hosts`` are the servers that may be asked, if not all.
+        """
         target = self._target(settings)
         failure: StoreUnavailable | None = None
-        for host in self._in_turn():
+        for host in self._in_turn(hosts):
             try:
                 connection = self._connect(host)
             except OSError as error:
@@ -128,9 +139,10 @@ class Client:
         for connection in connections:
             connection.close()
 
-    def _in_turn(self) -> list[Host]:
+    def _in_turn(self, hosts: Collection[Host]) -> list[Host]:
         now = time.monotonic()
-        return sorted(self._hosts, key=lambda host: self._down.get(host, 0.0) > now)
+        asked = [host for host in self._hosts if not hosts or host in hosts]
+        return sorted(asked, key=lambda host: self._down.get(host, 0.0) > now)
 
     def _target(self, settings: Mapping[str, str] | None, *, database: bool = True) -> str:
         parameters = {**_SETTINGS, **(settings or {})}

@@ -42,6 +42,11 @@ _COLUMNS: Final = ", ".join(
 _GRANULES: Final = "SETTINGS index_granularity = 1024"
 
 
+def local(table: str) -> str:
+    """Return the name of the table on a server of a cluster that holds the rows of its shard."""
+    return f"{table}_local"
+
+
 class Table:
     """One table: its columns, its order, by which column its newest row is told, and how rows spread over shards."""
 
@@ -61,11 +66,11 @@ class Table:
             return [f"CREATE TABLE IF NOT EXISTS {self.name} ({self._columns}) ENGINE = {engine} {layout}"]
         path = f"/clickhouse/tables/{{shard}}/{address.database}/{self.name}"
         engine = f"ReplicatedReplacingMergeTree('{path}', '{{replica}}', {self._version})"
-        local, everywhere = f"{self.name}_local", f"ON CLUSTER `{address.cluster}`"
-        spread = f"Distributed('{address.cluster}', '{address.database}', '{local}', {self._shard})"
+        own, everywhere = local(self.name), f"ON CLUSTER `{address.cluster}`"
+        spread = f"Distributed('{address.cluster}', '{address.database}', '{own}', {self._shard})"
         database = address.database
         return [
-            f"CREATE TABLE IF NOT EXISTS {database}.{local} {everywhere} ({self._columns}) ENGINE = {engine} {layout}",
+            f"CREATE TABLE IF NOT EXISTS {database}.{own} {everywhere} ({self._columns}) ENGINE = {engine} {layout}",
             f"CREATE TABLE IF NOT EXISTS {database}.{self.name} {everywhere} ({self._columns}) ENGINE = {spread}",
         ]
 
@@ -136,7 +141,7 @@ def changing(address: Address) -> str:
     """Return the name of the table of events that holds rows itself, with the cluster that an ALTER goes to."""
     if address.cluster is None:
         return EVENTS
-    return f"{address.database}.{EVENTS}_local ON CLUSTER `{address.cluster}`"
+    return f"{address.database}.{local(EVENTS)} ON CLUSTER `{address.cluster}`"
 
 
 def parts(address: Address) -> str:
@@ -144,4 +149,4 @@ def parts(address: Address) -> str:
     active = f"WHERE database = '{address.database}' AND active"
     if address.cluster is None:
         return f"system.parts {active} AND table = '{EVENTS}'"
-    return f"cluster('{address.cluster}', system, parts) {active} AND table = '{EVENTS}_local'"
+    return f"cluster('{address.cluster}', system, parts) {active} AND table = '{local(EVENTS)}'"
