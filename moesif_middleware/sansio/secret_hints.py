@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from .secret_names import SecretNames
 from .secret_pairs import NAMED, NAMED_MEMBER
-from .secret_text import GAP, NAME, PART_START, TAG
+from .secret_text import NAME, PART_START, TAG
 
+# White space, also as JSON spells it in a text of JSON.
+_GAP = rb"(?:\s|\\+[nrt])*"
 # The rest of a JSON name, and the colon behind it.
 _REST = b'(?:[^"\\\\]|\\\\.)*"\\s*:'
 
@@ -21,12 +23,12 @@ class SecretHints:
     __slots__ = ("json", "plain", "prose", "strings", "uri")
 
     def __init__(self, names: SecretNames) -> None:
-        self._compose(names.stems(), names.last_stems())
+        self._compose(names.stems(escaped=True), names.last_stems())
 
     def _compose(self, stem: bytes, last: bytes) -> None:
         word = b"(?:%s|%s)" % (stem, last)
         pairs = b"%s\\\\" % NAMED_MEMBER
-        header = b"(?i:authorization|cookie)%s:" % GAP
+        header = b"(?i:authorization|cookie)%s:" % _GAP
         in_front = b"(?:%s|<%s*)%s" % (b"|".join(NAMED), TAG, word)
         spelt, plain = _behind(b"(?:\\\\+[\"']|')"), _behind(b"\\\\*[\"']")
         others = (in_front, pairs, header)
@@ -45,7 +47,7 @@ class SecretHints:
         """For plain text and for a URI once it is decoded."""
         ends = b"[ \\t]*(?:[=:]|%3[Dd])"
         tail = b"[^A-Za-z\\s<>\"'=:&]*"
-        quoted = b"[^\"'\\\\<>=:\\r\\n]*\\\\*[\"']%s[=:]" % GAP
+        quoted = b"[^\"'\\\\<>=:\\r\\n]*\\\\*[\"']%s[=:]" % _GAP
         self.prose = _any(
             b"%s(?:%s|%s*%s)" % (stem, quoted, NAME, ends),
             b"%s(?:%s|%s%s)" % (last, quoted, tail, ends),
@@ -59,8 +61,8 @@ class SecretHints:
 
 def _behind(mark: bytes) -> bytes:
     """Return what follows a name that a string tells with its value. ``mark`` is how quotation marks are spelt."""
-    quoted = b"[^\"'\\\\<>=:]*%s%s[:=]" % (mark, GAP)
-    bare = b"%s*%s(?:=|%%3[Dd]|:%s(?:%s|[0-9]))" % (NAME, GAP, GAP, mark)
+    quoted = b"[^\"'\\\\<>=:]*%s%s[:=]" % (mark, _GAP)
+    bare = b"%s*%s(?:=|%%3[Dd]|:%s(?:%s|[0-9]))" % (NAME, _GAP, _GAP, mark)
     return quoted + b"|" + bare
 
 

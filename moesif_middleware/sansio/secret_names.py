@@ -131,6 +131,7 @@ _PLAIN = re.compile(r"[^\W\d_]+")
 # Up to so many letters a word is also found inside ordinary ones: "pin" in "shipping".
 _SHORT = 5
 _WORD_END = r"(?:\b|[0-9A-Z_])"
+_ESCAPES = r"|\\[bfnrt]|\\u[0-9A-Fa-f]{4}"
 _NOTHING = r"[^\x00-\xff]"
 _MARKED = re.compile(re.escape(MARKER) + r"\w+\]")
 _CACHE_NAMES = 4096
@@ -198,10 +199,11 @@ class SecretNames:
         else:
             self._headers[name] = rule
 
-    def stems(self) -> bytes:
+    def stems(self, *, escaped: bool = False) -> bytes:
         """Return an RE2 pattern for what every name of a secret holds: long words anywhere, short ones as words.
 
-        It also matches names that are none; ``rule`` tells them apart.
+        It also matches names that are none; ``rule`` tells them apart. ``escaped`` is for text that may be JSON as it
+        is spelt, in which a word may stand behind an escape that ends in a letter.
         """
         chosen = {phrase for phrase, (rule, last) in self._phrases.items() if rule and not last}
         single = {phrase[0] for phrase in chosen if len(phrase) == 1}
@@ -215,7 +217,7 @@ class SecretNames:
         parts = [f"(?i:{'|'.join(dict.fromkeys(anywhere))})"] if anywhere else []
         if short:
             parts += [
-                rf"(?:\b|[0-9_]|%[0-9A-Fa-f]{{2}})(?i:{'|'.join(short)}){_WORD_END}",
+                rf"(?:\b|[0-9_]|%[0-9A-Fa-f]{{2}}{_ESCAPES if escaped else ''})(?i:{'|'.join(short)}){_WORD_END}",
                 f"(?:{'|'.join(word.capitalize() for word in short)}){_WORD_END}",
             ]
             parts.append(f"[a-z](?:{'|'.join(short).upper()}){_WORD_END}")

@@ -19,8 +19,8 @@ NAME = rb"[A-Za-z0-9_$@%\[\].\-]"
 """A character of a name in text."""
 TAG = rb"[A-Za-z0-9_.:\-]"
 """A character of the name of an XML element."""
-GAP = rb"(?:\s|\\[nrt])*"
-"""White space, as it is or as JSON spells it."""
+_GAP = rb"(?:\s|\\[nrt])*"
+# White space, as it is or as JSON spells it.
 _SIGN = rb"(?:=>|:=|=|:)"
 _MARK = MARKER.encode()
 _MARKED = re.compile(re.escape(_MARK) + rb"\w+\]")
@@ -58,7 +58,7 @@ class SecretText:
         name = b"(?:%s(?:%s(?:%s%s*)?|%s[^A-Za-z\\s<>\"'=:&]*))" % (NAME + b"*", stem, NAME, NAME, last)
         self._find = linear(
             b"<(%s)(?:[\\s/][^<>]*)?>" % name.replace(NAME, TAG)
-            + b"|(%s*(?:%s|%s)[^\"'\\\\<>=:\\r\\n]*)(\\\\*[\"'])%s%s" % (NAME, stem, last, GAP, _SIGN)
+            + b"|(%s*(?:%s|%s)[^\"'\\\\<>=:\\r\\n]*)(\\\\*[\"'])%s%s" % (NAME, stem, last, _GAP, _SIGN)
             + b"|(%s)[ \\t]*(?:%s|%%3[Dd])" % (name, _SIGN)
         )
 

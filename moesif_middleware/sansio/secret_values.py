@@ -141,10 +141,13 @@ DETECTORS = (
     ),
 )
 
-_LONG_NUMBER_HINT = rb"(?:^|[^0-9A-Za-z.]|(?:^|[^0-9])\.|\\[bfnrt]|\\u[0-9A-Fa-f]{4})(?:[2-9][0-9]{12}|1[0-9]{13})"
+_LONG_NUMBER_HINT = (
+    rb"(?:^|[^0-9A-Za-z.]|(?:^|[^0-9])\.|(?:\\[bfnrt]|\\u[0-9A-Fa-f]{4})\.?)(?:[2-9][0-9]{12}|1[0-9]{13})"
+)
 _GROUPS_HINT = rb"[0-9]{4}[ .-](?:[0-9]{4}[ .-][0-9]{4}[ .-][0-9]|[0-9]{6}[ .-][0-9]{4})"
 _NUMBERS_HINT = _LONG_NUMBER_HINT + b"|" + _GROUPS_HINT
 _DIGITS = re.compile(rb"[0-9]*")
+_ESCAPE = re.compile(rb"\\+(?:u[0-9A-Fa-f]{4}|.)", re.DOTALL)
 _DIGIT_MAP = bytes(48 if 48 <= code <= 57 else 0 for code in range(256))
 _SHORTEST_CARD = b"0" * 13
 _DOUBLED = bytes(((code - 48) * 2 - (9 if code > 52 else 0)) % 256 for code in range(256))
@@ -179,8 +182,10 @@ class Look:
         """Return whether the bytes, plain text or JSON, need masking, or are what ``whole`` matches."""
         if self._all.match(data) is None:
             return False
+        if self._others is None or self._others.match(data) is not None or _holds_card(data):
+            return True
         # An escape may end in a letter or a digit, which would seem to go on with the number.
-        return self._others is None or b"\\" in data or self._others.match(data) is not None or _holds_card(data)
+        return b"\\" in data and _holds_card(_ESCAPE.sub(b"\n", data))
 
 
 def _anywhere(pattern: bytes, whole: bytes) -> Any:

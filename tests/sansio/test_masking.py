@@ -131,6 +131,57 @@ def secret_names(draw: st.DrawFn) -> str:
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=12)
+DIGITS = st.lists(
+    st.sampled_from(
+        ["4111111111111111", "4111 1111 1111 1111", "4111", "1111", "1700000000000000", "12345678901234567", "5", "a",
+         "-", " ", ".", "\n", "\t", "\\", '"', "/", "\u2028", "\u00ea", "\x07", "\\n", "\\u2028", "u2028", "\U0001f600",
+         "pin: ", "otp=", "sid"]
+    ),
+    max_size=8,
+).map("".join)  # fmt: skip
+# JSON in a text of JSON has its escapes escaped.
+QUOTED = (
+    DIGITS | DIGITS.map(lambda text: json.dumps([text])) | DIGITS.map(lambda text: json.dumps([json.dumps([text])]))
+)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(QUOTED | st.integers(10**12, 10**19), max_size=3), st.booleans())
+def test_a_look_sees_what_stands_beside_escapes(texts: list[Any], ascii_only: bool) -> None:
+    raw = json.dumps({"texts": texts}, ensure_ascii=ascii_only).encode()
+    body = body_of(raw)
+    assert wire_body(MASKER.body(body)) == MASKER.value(body.value)
+    for text in texts:
+        plain = str(text).encode()
+        assert MASKER._plain.finds(plain) or MASKER._values.mask(plain)[0] == plain
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the code\npin: 1234",
+        "\totp: 123456",
+        "\u00easid=abcdef",
+        "\r\niban=DE89370400440532013000",
+        json.dumps(["the code\notp: 123456"]),
+        json.dumps({"b": "pin: \t5"}),
+        "\n4111111111111111",
+        json.dumps(["\n4111111111111111"]),
+        "\U0001f600.4111111111111111",
+    ],
+)
+def test_a_secret_behind_an_escape_is_found_in_the_raw_bytes(text: str) -> None:
+    """An escape may end in a letter or a digit, with which a short name or a number would seem to go on."""
+    masked = MASKER.value([text])
+    assert masked != [text]
+    assert wire_body(MASKER.body(body_of(json.dumps([text]).encode()))) == masked
+
+
+def test_long_numbers_beside_escapes_are_handed_on_as_they_passed() -> None:
+    body = body_of(b'{"at": 1700000000000000,  "text": "two\\nlines of \\"text\\" \\u2028"}')
+    assert MASKER.body(body) is body
+
+
 PARTS = st.lists(
     st.sampled_from(
         ["password", "Pin", "token", "auth", "name", "value", "path", "public key", "4111111111111111",
