@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, overload
-
-from starlette.requests import Request
+from typing import TYPE_CHECKING, Any, overload
 
 from .runtime import hooks
 from .runtime.client import Moesif
@@ -20,6 +18,9 @@ from .sansio.exchange import BodyBuffer, Exchange, ScopeHead
 from .sansio.governance import Block
 from .sansio.protocol import TRANSACTION_HEADER
 from .sansio.route import Templates
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -47,6 +48,9 @@ class MoesifMiddleware:
         self.app = app
         self.moesif = Moesif.given(moesif, settings)
         self._templates = Templates()
+        if self.moesif.hooks_before or self.moesif.hooks_after:
+            # Now, and not during the first request.
+            _request({"type": "http"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -131,7 +135,7 @@ class _Call:
         """Identify by the hooks, and read what a rule reads of the body."""
         moesif = self._moesif
         if moesif.hooks_before:
-            await hooks.arun(hooks.before(moesif.hooks, self.exchange, Request(self._scope), moesif.failed))
+            await hooks.arun(hooks.before(moesif.hooks, self.exchange, _request(self._scope), moesif.failed))
         if moesif.reads_body:
             await self._read_ahead()
 
@@ -256,7 +260,7 @@ class _Call:
         self.done = True
         moesif = self._moesif
         if moesif.hooks_after:
-            await hooks.arun(moesif.conclude(self.exchange, Request(self._scope)))
+            await hooks.arun(moesif.conclude(self.exchange, _request(self._scope)))
         self._submit()
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()
@@ -267,6 +271,13 @@ class _Call:
 
     def _route(self) -> str | None:
         return self._templates.find(self._scope, self._app)
+
+
+def _request(scope: Scope) -> Request:
+    """Return the request as hooks are given it."""
+    from starlette.requests import Request  # late, since it takes half as long as this package, and is for hooks alone
+
+    return Request(scope)
 
 
 _PAIR = (tuple, list)

@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any
-
-from werkzeug.wrappers import Request
+from typing import TYPE_CHECKING, Any
 
 from .runtime import hooks
 from .runtime.client import Moesif
@@ -22,6 +20,9 @@ from .sansio.exchange import BodyBuffer, EnvironHead, Exchange
 from .sansio.governance import Block
 from .sansio.protocol import TRANSACTION_HEADER
 from .sansio.route import environ_route
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Request
 
 Environ = dict[str, Any]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -40,6 +41,9 @@ class MoesifMiddleware:
     def __init__(self, app: WSGIApp, moesif: Moesif | None = None, **settings: Any) -> None:
         self.app = app
         self.moesif = Moesif.given(moesif, settings)
+        if self.moesif.hooks_before or self.moesif.hooks_after:
+            # Now, and not during the first request.
+            _request({})
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -107,7 +111,7 @@ class _Call:
         """Identify and decide; return the block, or None when the application is to run."""
         moesif, exchange, environ = self._moesif, self.exchange, self._environ
         if moesif.hooks_before:
-            request = Request(environ, populate_request=False, shallow=True)
+            request = _request(environ)
             hooks.run(hooks.before(moesif.hooks, exchange, request, moesif.failed))
         if moesif.reads_body and may_have_body(environ):
             length = environ.get("CONTENT_LENGTH") or ""
@@ -216,14 +220,20 @@ class _Call:
         self._done = True
         moesif = self._moesif
         if moesif.hooks_after:
-            request = Request(self._environ, populate_request=False, shallow=True)
-            hooks.run(moesif.conclude(self.exchange, request))
+            hooks.run(moesif.conclude(self.exchange, _request(self._environ)))
         moesif.submit(self.exchange, self._route)
         if moesif.settings.flush_each_request:
             moesif.flush_request()
 
     def _route(self) -> str | None:
         return environ_route(self._environ, self._request)
+
+
+def _request(environ: Environ) -> Request:
+    """Return the request as hooks are given it."""
+    from werkzeug.wrappers import Request  # late, since it takes as long as this package, and is for hooks alone
+
+    return Request(environ, populate_request=False, shallow=True)
 
 
 def _keeping(write: Callable[[bytes], object], kept: BodyBuffer) -> Callable[[bytes], object]:

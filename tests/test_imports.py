@@ -123,6 +123,19 @@ def test_the_root_imports_nothing_that_the_first_request_does_not_need() -> None
     assert loaded & (late | {f"moesif_middleware.{name}" for name in own}) == set()
 
 
+@pytest.mark.parametrize(("adapter", "framework"), [("asgi", "starlette"), ("wsgi", "werkzeug")])
+@pytest.mark.parametrize("hook", ["", "identify_user", "skip"])
+def test_an_adapter_of_any_framework_imports_one_for_hooks_alone(adapter: str, framework: str, hook: str) -> None:
+    """A hook is given the request of a library, which is there before the first request; nothing else needs it."""
+    options = f"application_id='a', {hook}=print" if hook else "application_id='a'"
+    code = (
+        f"import sys; from moesif_middleware.{adapter} import MoesifMiddleware; MoesifMiddleware(print, {options});"
+        f"print({framework!r} in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    assert done.stdout.split() == [str(bool(hook))]
+
+
 def test_the_public_names_exist_once() -> None:
     """``__all__`` is the public surface; ruff keeps its order."""
     names = moesif_middleware.__all__
