@@ -314,9 +314,7 @@ class Masker:
         """Return the headers masked: by their values only when a look at ``_looked_at`` says so."""
         masked = dict(headers)
         ordinary: Set[str] = _NONE if suspicious else self._ordinary
-        others = masked.keys() - ordinary
-        # In their order where somebody reads what was found.
-        for name in others if report is None else [name for name in headers if name in others]:
+        for name in [name for name in headers if name not in ordinary]:
             value = headers[name]
             rule = self._names.header_rule(name)
             if rule is not None:
@@ -331,11 +329,10 @@ class Masker:
 
     def _looked_at(self, headers: Mapping[str, str]) -> Iterable[str]:
         """Return the values of which neither a name nor the signs of a URL tell that they have to be masked."""
-        others = headers.keys() - self._ordinary
-        if not others:
+        if headers.keys() <= self._ordinary:
             return headers.values()
         ordinary = dict(headers)
-        for name in others:
+        for name in [name for name in headers if name not in self._ordinary]:
             if not self._is_ordinary(name, ordinary[name]):
                 del ordinary[name]
         return ordinary.values()
