@@ -149,8 +149,10 @@ class Buckets:
 
 
 def _floor_sql(value: str, size: int) -> str:
-    # Both engines' remainder has the sign of the dividend; times before 1970 need it positive.
-    return f"({value} - (({value} % {size}) + {size}) % {size})"
+    # Both engines' remainder has the sign of the dividend; times before 1970 need it positive. ClickHouse gives it the
+    # width of the divisor, with a sign: without the cast, the remainder of 60000 would have to fit into 16 bits.
+    wide = f"CAST({size} AS Int64)"
+    return f"({value} - (({value} % {wide}) + {wide}) % {wide})"
 
 
 def _utc_offset(moment: datetime) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from moesif_middleware.collector.search.sqlite import SQLiteEngine
+from moesif_middleware.collector.search.times import iso_millis
 
 from .conftest import Searcher
 from .population import FIRST, NOW
@@ -377,6 +379,34 @@ def test_a_query_finds_the_same_by_hot_paths(hot_sqlite: Searcher, query: dict[s
 @given(aggs=aggregations, query=leaf_clauses, zone=zones)
 def test_aggregations_count_the_same_by_hot_paths(hot_sqlite: Searcher, aggs: Any, query: Any, zone: str) -> None:
     counts(hot_sqlite, aggs, query, zone)
+
+
+DAY = 86_400_000
+# Just over half of what 8, 16 and 32 bits hold, and under it.
+LENGTHS = {"100ms": 100, "200ms": 200, "30s": 30_000, "1m": 60_000, "15m": 900_000, "20d": 20 * DAY, "30d": 30 * DAY}
+
+
+def lengths_are_kept(searcher: Searcher, written: str) -> None:
+    interval = {"field": "request.time", "fixed_interval": written, "min_doc_count": 1}
+    found = searcher.search({"size": 0, "aggs": {"times": {"date_histogram": interval}}})["aggregations"]["times"]
+    expected: Counter[int] = Counter()
+    for _, document in searcher.oracle.documents:
+        millis, length = iso_millis(document["request"]["time"]), LENGTHS[written]
+        assert millis is not None
+        expected[millis // length * length] += document["weight"]
+    assert {bucket["key"]: bucket["doc_count"] for bucket in found["buckets"]} == expected
+
+
+@pytest.mark.parametrize("written", LENGTHS)
+def test_intervals_of_every_length_begin_where_they_should(sqlite: Searcher, written: str) -> None:
+    lengths_are_kept(sqlite, written)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("written", LENGTHS)
+def test_they_do_on_clickhouse(clickhouse_searcher: Searcher, written: str) -> None:
+    """Whose remainder has the width of the divisor."""
+    lengths_are_kept(clickhouse_searcher, written)
 
 
 ROWS = SQLiteEngine.rows
