@@ -100,10 +100,11 @@ class Reading:
         if not 0 < last - first <= LONGEST_SPAN_MS:
             raise Refusal(400, "from: must be before to, by a year at most", SECURITY_HEADERS)
         store, span = self._context.store, Span(first, last)
-        if not isinstance(store, ReadsColumns):
+        searched = query(filtered)
+        if not (isinstance(store, ReadsColumns) and store.counts_sooner(searched)):
             return answer(await run_in_threadpool(summarize, store, app, filtered, span))
         tally = Tally(span)
-        pieces = store.columns(app, query(filtered), COLUMNS, (first, last))
+        pieces = store.columns(app, searched, COLUMNS, (first, last))
         # Between the pieces other threads have their turn, and a page that asks no more is noticed.
         async for _ in iterate_in_threadpool(map(tally.add, pieces)):
             if await request.is_disconnected():

@@ -19,7 +19,7 @@ from moesif_middleware.collector.listing import Listing
 from moesif_middleware.collector.qualifiers import parse, query
 from moesif_middleware.collector.search.times import wire_millis
 from moesif_middleware.collector.settings import CollectorSettings
-from moesif_middleware.collector.stores import EventRow, StoreUnavailable, sqlite
+from moesif_middleware.collector.stores import EventRow, ReadsColumns, StoreUnavailable, sqlite
 from moesif_middleware.collector.stores.clickhouse.address import parse_address
 from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
@@ -58,7 +58,7 @@ def made(route: str, moment: int, status: int | None = 200) -> EventRow:
     return event_row(sent, Arrival(NOW, None))
 
 
-def counted(store: SQLiteStore, text: str, span: Span) -> dict[str, Any]:
+def counted(store: ReadsColumns, text: str, span: Span) -> dict[str, Any]:
     tally = Tally(span)
     for piece in store.columns(APP, query(parse(text)), COLUMNS, (span.first, span.last)):
         tally.add(piece)
@@ -81,7 +81,9 @@ def test_counting_gives_what_grouping_gives(
 @pytest.mark.parametrize("text", FILTERS)
 def test_clickhouse_groups_to_the_same(store: SQLiteStore, grouping: ClickHouseStore, text: str) -> None:
     span = Span(FIRST, NOW)
-    assert summarize(grouping, APP, parse(text), span) == counted(store, text, span)
+    found = counted(store, text, span)
+    assert summarize(grouping, APP, parse(text), span) == counted(grouping, text, span) == found
+    assert grouping.counts_sooner(query(parse(text))) == ("body:" in text)
 
 
 def test_a_route_is_counted_where_others_are_called_more(tmp_path: Path) -> None:

@@ -116,6 +116,19 @@ EVERYTHING: Final = Always(value=True)
 NOTHING: Final = Always(value=False)
 
 
+def reads_documents(node: Node) -> bool:
+    """Return whether a test looks into the document, which takes longer than all tests of columns."""
+    match node:
+        case Always():
+            return False
+        case And() | Or():
+            return any(map(reads_documents, node.parts))
+        case Not():
+            return reads_documents(node.part)
+        case _:
+            return node.field.column is None
+
+
 def all_of(parts: list[Node]) -> Node:
     """Return the conjunction in its smallest form."""
     kept = tuple(part for part in parts if part != EVERYTHING)

@@ -175,7 +175,14 @@ class Store(Protocol):
 
 @runtime_checkable
 class ReadsColumns(Protocol):
-    """What a store can do beside that reads the columns of many events sooner than it groups them."""
+    """What a store can do beside that reads the columns of many events, sometimes sooner than it groups them."""
+
+    def counts_sooner(self, query: object) -> bool:
+        """Return whether to count the columns of the events that pass takes less than several groupings of them.
+
+        Raises InvalidSearch.
+        """
+        ...
 
     def columns(
         self, app: str, query: object, names: Sequence[str], times: tuple[int, int]

@@ -114,12 +114,16 @@ class SQLiteStore:
         with self.reading() as connection:
             return run_search(SQLiteEngine(connection, number, self._hot), search)
 
+    def counts_sooner(self, query: object) -> bool:  # noqa: ARG002 - a ReadsColumns
+        """Return True: SQLite sorts for each GROUP BY."""
+        return True
+
     def columns(
         self, app: str, query: object, names: Sequence[str], times: tuple[int, int]
     ) -> Iterator[list[list[Any]]]:
         """Yield the values of columns of the events that pass a query, some thousand events at a time, by time.
 
-        SQLite sorts for each GROUP BY: to count what this yields takes a tenth of that. Raises InvalidSearch.
+        To count what this yields takes a tenth of what GROUP BY takes. Raises InvalidSearch.
         """
         first, last = times
         search = parse_search("events", {"query": query}, first, last, UTC, int(self._clock() * 1000))
