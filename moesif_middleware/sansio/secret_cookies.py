@@ -6,7 +6,8 @@ import re
 
 from .markers import marker
 
-_COOKIE = re.compile(r"\s*([^=;]*)(=?)(\"(?:[^\"\\]|\\.)*\"[^;]*|[^;]*)(;?)", re.DOTALL)
+_MARKER = marker("cookie")
+_COOKIE = re.compile(r"\s*([^=;]*)(=?)(?:\"(?:[^\"\\]|\\.)*\"[^;]*|[^;]*);?", re.DOTALL)
 _SET_COOKIE = re.compile(r",\s*(?=[!#$%&'*+.^_`|~0-9A-Za-z-]+=)")
 _COOKIE_ATTRIBUTES = frozenset(
     ("expires", "max-age", "domain", "path", "samesite", "priority", "secure", "httponly", "partitioned")
@@ -15,15 +16,15 @@ _COOKIE_ATTRIBUTES = frozenset(
 
 def mask_cookies(value: str) -> str:
     """Return a Cookie header with its names only; what has no name is a value."""
+    # A semicolon in quotation marks belongs to the value.
+    pairs = value.split(";") if '"' not in value else (match[1] + match[2] for match in _COOKIE.finditer(value))
     pieces: list[str] = []
-    for match in _COOKIE.finditer(value):
-        name, equals, content, semicolon = match.groups()
+    for pair in pairs:
+        name, equals, _ = pair.partition("=")
         if equals:
-            pieces.append(f"{name.strip()}={marker('cookie')}")
-        elif name.strip() or content.strip():
-            pieces.append(marker("cookie"))
-        if not semicolon:
-            break
+            pieces.append(f"{name.strip()}={_MARKER}")
+        elif name.strip():
+            pieces.append(_MARKER)
     return "; ".join(pieces)
 
 
