@@ -61,7 +61,7 @@ class SecretHints:
 
 def _behind(mark: bytes) -> bytes:
     """Return what follows a name that a string tells with its value. ``mark`` is how quotation marks are spelt."""
-    quoted = b"[^\"'\\\\<>=:]*%s%s[:=]" % (mark, _GAP)
+    quoted = b"(?:[^\"'\\\\<>=:]|\\\\+[bfnrtu/])*%s%s[:=]" % (mark, _GAP)
     bare = b"%s*%s(?:=|%%3[Dd]|:%s(?:%s|[0-9]))" % (NAME, _GAP, _GAP, mark)
     return quoted + b"|" + bare
 

@@ -220,7 +220,9 @@ class SecretNames:
                 rf"(?:\b|[0-9_]|%[0-9A-Fa-f]{{2}}{_ESCAPES if escaped else ''})(?i:{'|'.join(short)}){_WORD_END}",
                 f"(?:{'|'.join(word.capitalize() for word in short)}){_WORD_END}",
             ]
-            parts.append(f"[a-z](?:{'|'.join(short).upper()}){_WORD_END}")
+            # "userSSN", and "userSSNs" as well.
+            acronyms = [word.upper() for word in short] + [f"{word[:-1].upper()}s" for word in short if word[-1] == "s"]
+            parts.append(f"[a-z](?:{'|'.join(dict.fromkeys(acronyms))}){_WORD_END}")
         return f"(?:{'|'.join(parts) or _NOTHING})".encode()
 
     def binary_names(self) -> Any:

@@ -171,6 +171,27 @@ def test_a_look_sees_what_stands_beside_escapes(texts: list[Any], ascii_only: bo
         assert MASKER._plain.finds(plain) or MASKER._values.mask(plain)[0] == plain
 
 
+def written(words: list[str]) -> set[str]:
+    """Return the ways in which a name of some words is written, with its plural."""
+    found: set[str] = set()
+    for parts in (words, [*words[:-1], f"{words[-1]}s"]):
+        capitals, acronyms = [part.capitalize() for part in parts], [part.upper() for part in parts]
+        plural_acronyms = [*acronyms[:-1], f"{words[-1].upper()}{parts[-1][len(words[-1]) :]}"]
+        for way in (parts, capitals, acronyms, plural_acronyms, [parts[0], *capitals[1:]]):
+            found |= {"".join(way), "_".join(way), "-".join(way), " ".join(way)}
+    return found
+
+
+@pytest.mark.parametrize("phrase", sorted({phrase for phrases in PHRASES.values() for phrase in phrases}))
+def test_the_look_at_the_raw_bytes_sees_a_name_however_it_is_written(phrase: str) -> None:
+    for name in written(phrase.split()):
+        for before in ("", "user", "User", "USER", "user_", "x1", "x-", "\u00e9", "a."):
+            for after in ("", "_x", "X", "1", "Value", "_VALUE", "\u00e9", ".b", "-c"):
+                full = before + name + after
+                seen = MASKER._json.finds(json.dumps({full: 1}, ensure_ascii=False).encode())
+                assert seen or NAMES.rule(full) is None, full
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -183,6 +204,7 @@ def test_a_look_sees_what_stands_beside_escapes(texts: list[Any], ascii_only: bo
         "\n4111111111111111",
         json.dumps(["\n4111111111111111"]),
         "\U0001f600.4111111111111111",
+        'pwd\t": "abc',
     ],
 )
 def test_a_secret_behind_an_escape_is_found_in_the_raw_bytes(text: str) -> None:
