@@ -33,7 +33,7 @@ from .servers import Cluster, cluster
 
 DATABASE = "nodes"
 WAITING = 4
-"""Groups that each collector has handed over and not heard of."""
+"""Groups for each shard that each collector has handed over and not heard of."""
 
 QUIET_SECONDS = 60.0
 
@@ -90,7 +90,7 @@ def measured(shards: int, options: argparse.Namespace) -> Spent | None:
         waiting = []
         for number, (rows, _) in enumerate(groups(options.events)):
             waiting.append(stores[number % len(stores)].append(APP, rows))
-            if len(waiting) >= WAITING * len(stores):
+            if len(waiting) >= WAITING * shards * len(stores):
                 waiting.pop(0).result()
         wait(waiting)
         settled(servers)

@@ -14,6 +14,7 @@ from moesif_middleware.collector.stores.clickhouse.client import Client, Host
 from moesif_middleware.collector.stores.clickhouse.rows import number_of
 from moesif_middleware.collector.stores.clickhouse.shards import KNOWN_SECONDS, Layout, Shards, Share
 from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
+from moesif_middleware.collector.stores.grouping import GROUP_ROWS, GroupQueue
 
 from .conftest import APP
 from .test_store_contract import row
@@ -104,6 +105,17 @@ def test_the_layout_is_asked_for_again() -> None:
     assert len(servers.asked) == 3
 
 
+def test_a_group_is_full_when_its_store_says() -> None:
+    """The number of rows may differ from one group to the next."""
+    queue: GroupQueue[str] = GroupQueue()
+    for name in "abcdefg":
+        queue.submit(name, 10)
+    queue.close()
+    sizes = iter([10, 30, 25, 10_000])
+    groups = ["".join(job.work for job in group) for group in queue.groups(rows=lambda: next(sizes))]
+    assert groups == ["a", "bcd", "efg"]
+
+
 @pytest.fixture(scope="module")
 def two_shards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Two servers with a shard each."""
@@ -125,7 +137,9 @@ def test_each_server_gets_its_own_events(two_shards: Cluster, monkeypatch: pytes
     monkeypatch.setattr(store._client, "execute_once", execute_once)
     rows = [row(f"event-{number}") for number in range(100)]
     try:
+        assert store._group_rows() == GROUP_ROWS
         assert store.append(APP, rows).result() == Appended(100, 0)
+        assert store._group_rows() == 2 * GROUP_ROWS
         straight = {hosts for statement, hosts in sent if statement == b"INSERT INTO events_local"}
         assert sorted(straight) == sorted((("127.0.0.1", server.http),) for server in two_shards.servers)
         assert not [hosts for statement, hosts in sent if statement == b"INSERT INTO events"]

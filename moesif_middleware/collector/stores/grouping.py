@@ -62,21 +62,24 @@ class GroupQueue(Generic[W]):
                 self._closed = True
                 self._jobs.put(None)
 
-    def groups(self, every: float = 0.0) -> Iterator[list[Job[W]]]:
-        """Yield what waits, in order, until closed: a job as soon as ``every`` seconds have passed since the last."""
+    def groups(self, every: float = 0.0, rows: Callable[[], int] = lambda: GROUP_ROWS) -> Iterator[list[Job[W]]]:
+        """Yield what waits, in order, until closed: a job as soon as ``every`` seconds have passed since the last.
+
+        ``rows`` is asked for the number of rows that make a group full.
+        """
         last = float("-inf")
         while (job := self._jobs.get()) is not None:
-            group = self._filled(job, last + every)
+            group = self._filled(job, last + every, rows())
             last = time.monotonic()
             with self._lock:
                 self._waiting_rows -= sum(job.rows for job in group)
             # Nobody was told anything about a job whose caller has gone.
             yield [job for job in group if job.future.set_running_or_notify_cancel()]
 
-    def _filled(self, first: Job[W], until: float) -> list[Job[W]]:
+    def _filled(self, first: Job[W], until: float, most: int) -> list[Job[W]]:
         """Return the job with those that stand behind it or come before the moment ``until``."""
         group, rows = [first], first.rows
-        while rows < GROUP_ROWS:
+        while rows < most:
             left = until - time.monotonic()
             try:
                 job = self._jobs.get(timeout=left) if left > 0 else self._jobs.get_nowait()

@@ -57,6 +57,11 @@ class Changes:
         self._puts = Puts(self._servers, numbers)
         self._named: set[str] = set()
 
+    @property
+    def shards(self) -> int:
+        """How many shards share what is written, as far as is known."""
+        return self._servers.shards
+
     def make(self, changes: Sequence[Change]) -> list[Any]:
         """Make changes of one type and return what each came to. Raises StoreUnavailable when nobody takes them."""
         self._servers.begin()

@@ -43,6 +43,11 @@ class Persistent:
         self._shards = Shards(client, address)
         self._until = 0.0
 
+    @property
+    def shards(self) -> int:
+        """How many shards share what is written, as far as is known."""
+        return self._shards.count
+
     def begin(self) -> None:
         """Begin another piece of work."""
         self._until = time.monotonic() + PATIENCE_SECONDS

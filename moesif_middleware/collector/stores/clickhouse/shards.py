@@ -62,6 +62,11 @@ class Shards:
         self._layout: Layout | None = None
         self._until = float("-inf")
 
+    @property
+    def count(self) -> int:
+        """How many shards there are; 1 where the layout is not known."""
+        return 1 if self._layout is None else len(set(self._layout.slots))
+
     def shares(self, table: str, items: Sequence[tuple[int, T]]) -> list[Share[T]]:
         """Return the items, given with their keys, by shard; all are one share where the layout is not known."""
         if self._address.cluster is not None and self._clock() >= self._until:

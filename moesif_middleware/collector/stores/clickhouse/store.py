@@ -19,7 +19,7 @@ from ...search.clickhouse import ClickHouseEngine, Place, literal, of_kind
 from ...search.columns import transposed
 from ...search.nodes import reads_documents
 from .. import Appended, EventRow, Kept, Recent, StoreUnavailable
-from ..grouping import GroupQueue, Job, carry_out
+from ..grouping import GROUP_ROWS, GroupQueue, Job, carry_out
 from ..recent import COLUMNS, Bind, conditions, named, rows_of
 from .address import Address
 from .changes import Append, Change, Changes, Expire, Remove
@@ -36,6 +36,9 @@ PIECES: Final = 8
 SWEEP_SECONDS: Final = 60.0
 SWEPT_SECONDS: Final = 900.0
 """How long after its arrival an event that two collectors wrote is looked for."""
+
+MOST_GROUP_ROWS: Final = 10_000
+"""Rows in one group, however many shards there are: the collector holds the lines of all of them at once."""
 
 EVERY_SECONDS: Final = 0.2
 """Seconds between two inserts: each makes a part of the table that must be merged with others."""
@@ -218,12 +221,16 @@ class ClickHouseStore:
 
     def _run(self) -> None:
         swept = float("-inf")
-        for group in self._queue.groups(self._every):
+        for group in self._queue.groups(self._every, self._group_rows):
             for _, jobs in groupby(group, key=lambda job: type(job.work)):
                 carry_out(list(jobs), self._make)
             if time.monotonic() - swept > SWEEP_SECONDS:
                 self._sweep()
                 swept = time.monotonic()
+
+    def _group_rows(self) -> int:
+        """Return the rows of one group: each shard gets a part of them, and an insert of few rows costs much a row."""
+        return min(GROUP_ROWS * self._changes.shards, MOST_GROUP_ROWS)
 
     def _sweep(self) -> None:
         try:
