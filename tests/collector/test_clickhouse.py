@@ -195,6 +195,38 @@ def test_an_event_that_was_written_twice_counts_once(address: Address) -> None:
 
 
 @pytest.mark.heavy
+def test_events_to_delete_are_looked_for_at_their_time(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is known; of two rows with one id the one at that time goes, and without a time both."""
+    store = ClickHouseStore(address, every=0)
+    statements: list[str] = []
+
+    def select(sql: str, hosts: Any = ()) -> list[list[Any]]:
+        statements.append(sql)
+        return Client.select(store._client, sql, hosts)
+
+    try:
+        rows = [row(f"e{time}", time_ms=time) for time in range(1000, 1010)]
+        store.append(APP, [*rows, row("e1000", time_ms=5000)]).result()
+        store.append(APP, [row("e1000", time_ms=5000)]).result()
+        assert store.kept(APP).events == 11
+        monkeypatch.setattr(store._client, "select", select)
+        assert store.delete(APP, "events", "e1003", 1004).result() is False
+        done = [store.delete(APP, "events", f"e{time}", time) for time in (1007, 1000, 1003)]
+        assert [each.result() for each in done] == [True, True, True]
+        looked = [sql for sql in statements if "groupArray" in sql]
+        assert all("time_ms BETWEEN" in sql for sql in looked)
+        statements.clear()
+        assert store.kept(APP).events == 8
+        assert store.delete(APP, "events", "e1000").result() is True
+        assert store.kept(APP).events == 7
+        assert sorted(item["id"] for item in store.recent(APP, Recent())) == [
+            f"e{time}" for time in range(1000, 1010) if time not in (1000, 1003, 1007)
+        ]
+    finally:
+        store.close()
+
+
+@pytest.mark.heavy
 def test_the_first_of_some_groups_take_one_statement(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """All groups come with the first ones, and a second pass counts the others only where there are many more."""
     store = ClickHouseStore(address, every=0)

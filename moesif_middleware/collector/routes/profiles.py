@@ -90,10 +90,12 @@ class Profiles:
 
     async def _delete_events(self, context: CollectorContext, app: str, key: str) -> int:
         mine = {"term": {f"{self.entity.key}.raw": key}}
-        body = {"size": DELETED_AT_ONCE, "query": mine, "_source": False, "track_total_hits": False}
+        oldest = [{"request.time": "asc"}]
+        body = {"size": DELETED_AT_ONCE, "query": mine, "sort": oldest, "_source": False, "track_total_hits": False}
         total = 0
         while hits := (await run_in_threadpool(context.store.search, app, "events", body))["hits"]["hits"]:
-            done = [asyncio.wrap_future(context.store.delete(app, "events", hit["_id"])) for hit in hits]
+            found = [(hit["_id"], int(hit["sort"][0])) for hit in hits]
+            done = [asyncio.wrap_future(context.store.delete(app, "events", name, time)) for name, time in found]
             if not (gone := sum(await asyncio.gather(*done))):
                 # Somebody else deleted them meanwhile, and the search does not know it yet.
                 break

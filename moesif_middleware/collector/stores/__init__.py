@@ -136,8 +136,11 @@ class Store(Protocol):
         """
         ...
 
-    def delete(self, app: str, kind: str, key: str) -> Future[bool]:
-        """Return a future of whether there was such a document."""
+    def delete(self, app: str, kind: str, key: str, time_ms: int | None = None) -> Future[bool]:
+        """Return a future of whether there was such a document.
+
+        ``time_ms`` is the time of an event, where it is known: a store may look for it there and nowhere else.
+        """
         ...
 
     def apps(self) -> list[str]:

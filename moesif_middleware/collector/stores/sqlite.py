@@ -168,8 +168,8 @@ class SQLiteStore:
             lambda connection: _put(connection, (number, kind, now_ms), documents, merge=merge), len(documents)
         )
 
-    def delete(self, app: str, kind: str, key: str) -> Future[bool]:
-        """Return a future of whether there was such a document."""
+    def delete(self, app: str, kind: str, key: str, time_ms: int | None = None) -> Future[bool]:  # noqa: ARG002
+        """Return a future of whether there was such a document; events are found by their ids, whatever their time."""
         number = self.app_number(app)
         return self._writer.submit(lambda connection: _delete(connection, number, kind, key))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -31,10 +32,11 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Remove:
-    """One event to delete."""
+    """One event to delete; ``time_ms`` where it is known."""
 
     app: str
     key: str
+    time_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +136,13 @@ class Changes:
     def _remove(self, changes: Sequence[Remove]) -> list[bool]:
         found: dict[tuple[str, str], list[int]] = {}
         for app in {change.app for change in changes}:
-            for some in portions({change.key: None for change in changes if change.app == app}):
-                keys = ", ".join(str(number_of(key)) for key in some)
-                conditions = " AND ".join([*live(number_of(app)), f"key IN ({keys})"])
+            mine = [change for change in changes if change.app == app]
+            timed = [(change.key, change.time_ms) for change in mine if change.time_ms is not None]
+            for where in (*_near(timed), *_anywhere(change.key for change in mine if change.time_ms is None)):
+                conditions = " AND ".join([*live(number_of(app)), where])
                 sql = f"SELECT id, groupArray(seq) FROM {EVENTS} WHERE {conditions} GROUP BY id"  # noqa: S608 - numbers
-                found.update(((app, name), seqs) for name, seqs in self._servers.select(sql))
+                for name, seqs in self._servers.select(sql):
+                    found.setdefault((app, name), []).extend(seqs)
         lines = [gone_line(number_of(app), seq) for (app, _), seqs in found.items() for seq in seqs]
         self._servers.insert(GONE, lambda: lines)
         # The second of two that delete the same one finds nothing.
@@ -156,6 +160,19 @@ class Changes:
 
 Keyed = tuple[str, int, int]
 """An application, and the time and key of one of its events."""
+
+
+def _near(events: Iterable[tuple[str, int]]) -> Iterator[str]:
+    """Yield the conditions that a row is one of the events with these ids, within their times."""
+    for some in portions(sorted(set(events), key=itemgetter(1))):
+        (where,) = _anywhere(key for key, _ in some)
+        yield f"time_ms BETWEEN {some[0][1]} AND {some[-1][1]} AND {where}"
+
+
+def _anywhere(names: Iterable[str]) -> Iterator[str]:
+    """Yield the conditions that a row is one of the events with these ids."""
+    for some in portions(dict.fromkeys(names)):
+        yield f"key IN ({', '.join(str(number_of(name)) for name in some)})"
 
 
 def _keyed(rows: Iterable[tuple[str, EventRow]]) -> list[tuple[int, Keyed]]:

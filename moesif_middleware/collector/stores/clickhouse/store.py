@@ -132,10 +132,10 @@ class ClickHouseStore:
         """Return a future that is done when the documents are durable, merged into those there or in their place."""
         return self._queue.submit(Put(app, kind, documents, merge), max(1, len(documents)))
 
-    def delete(self, app: str, kind: str, key: str) -> Future[bool]:
-        """Return a future of whether there was such a document."""
+    def delete(self, app: str, kind: str, key: str, time_ms: int | None = None) -> Future[bool]:
+        """Return a future of whether there was such a document; without its time all events are looked through."""
         if kind == EVENTS:
-            return self._queue.submit(Remove(app, key))
+            return self._queue.submit(Remove(app, key, time_ms))
         return self._queue.submit(Put(app, kind, {key: None}, merge=False))
 
     def apps(self) -> list[str]:
