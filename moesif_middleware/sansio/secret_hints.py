@@ -13,6 +13,8 @@ from .secret_text import NAME, PART_START, TAG
 
 # White space, also as JSON spells it in a text of JSON.
 _GAP = rb"(?:\s|\\+[nrt])*"
+# What may stand behind the last word of a name, which letters would go on with.
+_SIGNS = b"(?:[^A-Za-z\\s<>\"'=:&]|\\\\u[0-9A-Fa-f]{4})*"
 # The rest of a JSON name, and the colon behind it.
 _REST = b'(?:[^"\\\\]|\\\\.)*"\\s*:'
 
@@ -62,7 +64,7 @@ class SecretHints:
 def _behind(mark: bytes) -> bytes:
     """Return what follows a name that a string tells with its value. ``mark`` is how quotation marks are spelt."""
     quoted = b"(?:[^\"'\\\\<>=:]|\\\\+[bfnrtu/])*%s%s[:=]" % (mark, _GAP)
-    bare = b"%s*%s(?:=|%%3[Dd]|:%s(?:%s|[0-9]))" % (NAME, _GAP, _GAP, mark)
+    bare = b"(?:%s*|%s)%s(?::?=|%%3[Dd]|:%s(?:%s|[0-9]))" % (NAME, _SIGNS, _GAP, _GAP, mark)
     return quoted + b"|" + bare
 
 

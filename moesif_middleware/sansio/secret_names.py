@@ -136,6 +136,8 @@ _NOTHING = r"[^\x00-\xff]"
 _MARKED = re.compile(re.escape(MARKER) + r"\w+\]")
 _CACHE_NAMES = 4096
 _CACHE_LENGTH = 128
+_UNKNOWN = ""
+"""What no rule is called."""
 
 
 def words(name: str) -> tuple[str, ...]:
@@ -241,10 +243,10 @@ class SecretNames:
     def rule(self, name: str) -> str | None:
         """Return the rule that masks what stands under a JSON, form or metadata name, None when there is none."""
         cache = self._cache
-        if name in cache:
-            return cache[name]
-        found = self._look(name)
-        _remember(cache, name, found)
+        found = cache.get(name, _UNKNOWN)  # one step, since another thread may clear it in between
+        if found is _UNKNOWN:
+            found = self._look(name)
+            _remember(cache, name, found)
         return found
 
     def query_rule(self, name: str) -> str | None:
@@ -254,10 +256,10 @@ class SecretNames:
     def header_rule(self, name: str) -> str | None:
         """Return the rule for a header: the whole names of the list first, then the words."""
         cache = self._header_cache
-        if name in cache:
-            return cache[name]
-        found = self._look_header(name.lower())
-        _remember(cache, name, found)
+        found = cache.get(name, _UNKNOWN)  # as above
+        if found is _UNKNOWN:
+            found = self._look_header(name.lower())
+            _remember(cache, name, found)
         return found
 
     def _look_header(self, name: str) -> str | None:

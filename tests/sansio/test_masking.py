@@ -214,6 +214,40 @@ def test_a_secret_behind_an_escape_is_found_in_the_raw_bytes(text: str) -> None:
     assert wire_body(MASKER.body(body_of(json.dumps([text]).encode()))) == masked
 
 
+class Forgetful(dict[str, Any]):
+    """A cache that another thread clears as soon as somebody has asked what is in it."""
+
+    def __contains__(self, name: object) -> bool:
+        found = super().__contains__(name)
+        self.clear()
+        return found
+
+
+def test_names_that_another_thread_forgets_are_looked_up_again() -> None:
+    names = compile_masking()._names
+    names._cache, names._header_cache = Forgetful(), Forgetful()
+    for _ in range(3):
+        assert (names.rule("password"), names.header_rule("x-thing")) == ("password", None)
+
+
+@pytest.mark.parametrize("sign", ["=", ":=", " := ", "=>", "!=", "/=", "#=", "\u2028=", "\n=", ": ", "!: "])
+@pytest.mark.parametrize("name", ["password", "pin", "accessToken", "auth"])
+def test_a_look_finds_each_sign_that_the_text_rules_know(name: str, sign: str) -> None:
+    """What a look overlooks is never masked, whatever the rules behind it would have found."""
+    text = f"{name}{sign}1234"
+    masked, rules = MASKER._mask_text(text.encode(), prose=False)
+    assert MASKER.string(text) == (masked.decode() if rules else text)
+    for ascii_only in (True, False):
+        raw = json.dumps([text], ensure_ascii=ascii_only).encode()
+        assert wire_body(MASKER.body(body_of(raw))) == [MASKER.string(text)]
+
+
+@pytest.mark.parametrize("text", ["password:=hunter2", "accessToken:=hunter2", "token!=hunter2", "auth/=hunter2"])
+def test_an_assignment_is_masked_wherever_it_stands(text: str) -> None:
+    assert "hunter2" not in MASKER.string(text)
+    assert "hunter2" not in MASKER.headers({"x-thing": text})["x-thing"]
+
+
 def test_long_numbers_beside_escapes_are_handed_on_as_they_passed() -> None:
     body = body_of(b'{"at": 1700000000000000,  "text": "two\\nlines of \\"text\\" \\u2028"}')
     assert MASKER.body(body) is body
