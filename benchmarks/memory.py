@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from array import array
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def cases(contestant: type[Contestant], length: Length) -> Iterable[tuple[str, s
 def run(subject: Subject, length: Length) -> Figures:
     """Measure one state in a process of its own."""
     arguments = (subject.contestant.name, subject.kind, subject.case, "--requests", length.requests)
-    seconds = length.requests / RATE + STARTING + SENDING + ENDING
+    # On a busy machine the load falls behind its rate.
+    seconds = 3 * length.requests / RATE + STARTING + SENDING + ENDING
     return elsewhere(subject.python, "benchmarks.memory", *arguments, seconds=seconds)
 
 
@@ -56,11 +58,13 @@ def memory(name: str, kind: str, state: str, requests: int) -> Figures:
     with Sinkhole(state) as sinkhole:
         contestant = CONTESTANTS[name](kind, sinkhole.url)
         _, wrapped = runs(kind, load, contestant)
+        # Made before, so that the memory is the contestant's.
+        latencies = array("d", bytes(8 * requests))
         wrapped(WARMING)
         gc.collect()
         forget_peak()
         before = peak()
-        latencies = sorted(paced(wrapped, requests))
+        paced(wrapped, latencies)
         grown = peak() - before
         at_once = sinkhole.events
         if state == "up" and name != Bare.name:
@@ -68,25 +72,27 @@ def memory(name: str, kind: str, state: str, requests: int) -> Figures:
         ending = threading.Thread(target=contestant.close, daemon=True)
         ending.start()
         ending.join(ENDING)
+        ordered = sorted(latencies)
         return {
             "grown": grown, "sent": WARMING + requests, "delivered": sinkhole.wait_for(WARMING + requests, 0.5),
-            "delivered_at_once": at_once, "p50": latencies[requests // 2], "p99": latencies[requests * 99 // 100],
+            "delivered_at_once": at_once, "p50": ordered[requests // 2], "p99": ordered[requests * 99 // 100],
             "load": os.getloadavg()[0],
         }  # fmt: skip
 
 
-def paced(run: Run, requests: int) -> list[float]:
-    """Send requests at the rate, each on its own; return what each took, in microseconds."""
-    latencies: list[float] = []
+def paced(run: Run, latencies: array[float]) -> None:
+    """Send as many requests as there is room for latencies, at the rate and each on its own; microseconds go there."""
+    requests = len(latencies)
+    done = 0
     start = time.perf_counter()
-    while len(latencies) < requests:
+    while done < requests:
         due = min(int((time.perf_counter() - start) * RATE), requests)
-        while len(latencies) < due:
+        while done < due:
             begun = time.perf_counter_ns()
             run(1)
-            latencies.append((time.perf_counter_ns() - begun) / 1000)
+            latencies[done] = (time.perf_counter_ns() - begun) / 1000
+            done += 1
         time.sleep(TICK)
-    return latencies
 
 
 def forget_peak() -> None:

@@ -82,7 +82,8 @@ def summary(results: Results) -> str:
         memory = [results.one("memory", "ASGI", state, one) for state in ("hanging", "up")]
         cells = shown(memory[0], figure("grown", 0, MB)), shown(memory[1], delivered)
         lines.append([named(name), *costs, *cells])
-    return markdown(["", *(f"{kind}, µs" for kind in KINDS), "memory, MB", "delivered"], lines)
+    requests = max((row.figures["sent"] for row in results.of("memory") if "sent" in row.figures), default=0)
+    return markdown(["", *(f"{kind}, µs" for kind in KINDS), f"MB after {requests:,}", "delivered"], lines)
 
 
 def contestants() -> Iterator[tuple[str, dict[str, type[Contestant]]]]:

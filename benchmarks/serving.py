@@ -1,7 +1,7 @@
 """A contestant's application under a real server: uvicorn for ASGI, gunicorn with four threads for WSGI and Django.
 
 ``BENCHMARK`` tells the server's process, as JSON, what to serve. Its path ``/-/served`` is answered outside of the
-contestant: how many requests came, in which process, and the most memory that it has had.
+contestant: how many requests came, the most memory that the process has had, and the CPU it has used.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class Served:
     """What a server tells of itself. ``memory`` is its peak in bytes, ``cpu`` the seconds it has used."""
 
     requests: int
-    pid: int
     memory: int
     cpu: float
 
@@ -49,17 +48,17 @@ def application() -> Any:
     contestant = CONTESTANTS[asked["contestant"]](asked["kind"], asked["url"])
     stream = asked["stream"] if asked["case"] == STREAM else 0
     load = workloads.workload("a" if stream else asked["case"])
-    if asked["kind"] == "Django":
-        view = django_stream(stream) if stream else None
-        settings = {**contestant.settings, "DATA_UPLOAD_MAX_MEMORY_SIZE": None}
-        workloads.django_app(load, (), settings, view)
-        return _counted_wsgi(workloads.django_app(load, contestant.middleware(), settings, view))
+    if asked["kind"] == "ASGI":
+        app = asgi_stream(stream) if stream else workloads.asgi_app(load)
+        return _counted_asgi(contestant.wrap(contestant.host(_with_lifespan(app))))
     if asked["kind"] == "WSGI":
-        return _counted_wsgi(
-            contestant.wrap(contestant.host(wsgi_stream(stream) if stream else workloads.wsgi_app(load)))
-        )
-    app = asgi_stream(stream) if stream else workloads.asgi_app(load)
-    return _counted_asgi(contestant.wrap(contestant.host(_with_lifespan(app))))
+        app = wsgi_stream(stream) if stream else workloads.wsgi_app(load)
+        return _counted_wsgi(contestant.wrap(contestant.host(app)))
+    settings = {**contestant.settings, "DATA_UPLOAD_MAX_MEMORY_SIZE": None}
+    view = django_stream(stream) if stream else None
+    # Some put their middleware into settings that are there already.
+    workloads.django_app(load, (), settings, view)
+    return _counted_wsgi(workloads.django_app(load, contestant.middleware(), settings, view))
 
 
 def _with_lifespan(app: Any) -> Any:
@@ -106,7 +105,7 @@ def _counted_wsgi(app: Any) -> Any:
 
 def _served(requests: int) -> bytes:
     used = time.process_time()
-    return json.dumps({"requests": requests, "pid": os.getpid(), "memory": peak(), "cpu": used}).encode()
+    return json.dumps({"requests": requests, "memory": peak(), "cpu": used}).encode()
 
 
 class Server:

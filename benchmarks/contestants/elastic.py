@@ -18,7 +18,7 @@ class Elastic(Contestant):
 
     name = "Elastic APM"
     package = "elastic-apm"
-    requirements = ("elastic-apm==6.26.2", "flask", "blinker")
+    requirements = ("elastic-apm==6.26.2", "flask")
     captures = "headers, request bodies (turned on); WSGI as Flask"
     imports: ClassVar[Mapping[str, str]] = {
         "ASGI": "import elasticapm.contrib.asgi",

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from .base import Contestant
+from .base import KINDS, Contestant
 
 HEADERS = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_"
 
@@ -23,12 +23,9 @@ class OpenTelemetry(Contestant):
     )  # fmt: skip
     captures = "headers (turned on), no bodies"
     imports: ClassVar[Mapping[str, str]] = {
-        "ASGI": "import opentelemetry.sdk.trace.export, opentelemetry.exporter.otlp.proto.http.trace_exporter, "
-        "opentelemetry.instrumentation.asgi",
-        "WSGI": "import opentelemetry.sdk.trace.export, opentelemetry.exporter.otlp.proto.http.trace_exporter, "
-        "opentelemetry.instrumentation.wsgi",
-        "Django": "import opentelemetry.sdk.trace.export, opentelemetry.exporter.otlp.proto.http.trace_exporter, "
-        "opentelemetry.instrumentation.django",
+        kind: "import opentelemetry.sdk.trace.export, opentelemetry.exporter.otlp.proto.http.trace_exporter, "
+        f"opentelemetry.instrumentation.{kind.lower()}"
+        for kind in KINDS
     }
 
     def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # it can be flushed
