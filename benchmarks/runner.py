@@ -93,16 +93,17 @@ class Runner:
 
     def run(self) -> Results:
         """Measure all; each row is written when it is there, so that what is interrupted keeps what it had."""
-        results = Results.read(self.out)
         if FREE_THREADED in self.choice.variants and not free_threaded():
             print(f"{'!' * 80}\n{NO_FREE_THREADED}\n{'!' * 80}", flush=True)
         for row in self.choice.rows(self.length):
             result = self._measured(row)
             if result is not None:
+                # Read again: another run may measure another part meanwhile.
+                results = Results.read(self.out)
                 results.add(result)
                 results.write(self.out)
                 print(f"{row.label}: {summary(result.figures)}", flush=True)
-        return results
+        return Results.read(self.out)
 
     def _measured(self, row: Row) -> Result | None:
         """Return a row, with why it failed when it did; None when there is nothing to measure it with."""

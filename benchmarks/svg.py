@@ -92,7 +92,7 @@ def _chart(chart: Chart) -> list[str]:
 def _bars(bars: Bars) -> list[str]:
     parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', _text(WIDTH / 2, 18, bars.title)]
     for number, name in enumerate(bars.legend):
-        x = _NAMES + 110 * number
+        x = _NAMES + (WIDTH - _NAMES) / max(len(bars.legend), 2) * number
         parts += [_bar(x, 28, 10, 10, number), _text(x + 15, 37, name, "start")]
     most = max(max(row) for row in bars.rows.values()) or 1.0
     step = (HEIGHT - _TOP - 20) / len(bars.rows)
