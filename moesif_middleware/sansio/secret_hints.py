@@ -13,6 +13,8 @@ from .secret_text import NAME, PART_START, TAG
 
 # White space, also as JSON spells it in a text of JSON.
 _GAP = rb"(?:\s|\\+[nrt])*"
+# U+212A, the one letter beyond ASCII that is an ASCII letter in lower case, as which names are compared.
+_KELVIN = rb"(?:\xe2\x84\xaa|\\u212[Aa])"
 # What may stand behind the last word of a name, which letters would go on with.
 _SIGNS = b"(?:[^A-Za-z\\s<>\"'=:&]|\\\\u[0-9A-Fa-f]{4})*"
 # The rest of a JSON name, and the colon behind it.
@@ -33,7 +35,7 @@ class SecretHints:
         header = b"(?i:authorization|cookie)%s:" % _GAP
         in_front = b"(?:%s|<%s*)%s" % (b"|".join(NAMED), TAG, word)
         spelt, plain = _behind(b"(?:\\\\+[\"']|')"), _behind(b"\\\\*[\"']")
-        others = (in_front, pairs, header)
+        others = (in_front, pairs, header, _KELVIN)
         self.strings = _any(b"%s(?:%s)" % (word, spelt), *others)
         """For the strings of JSON text, as it is spelt."""
         self.json = _any(

@@ -132,6 +132,7 @@ _PLAIN = re.compile(r"[^\W\d_]+")
 _SHORT = 5
 _WORD_END = r"(?:\b|[0-9A-Z_])"
 _ESCAPES = r"|\\[bfnrt]|\\u[0-9A-Fa-f]{4}"
+_BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 _NOTHING = r"[^\x00-\xff]"
 _MARKED = re.compile(re.escape(MARKER) + r"\w+\]")
 _CACHE_NAMES = 4096
@@ -143,6 +144,14 @@ _UNKNOWN = ""
 def words(name: str) -> tuple[str, ...]:
     """Split a name into lower-case words at everything that is no letter, and where camelCase begins a word."""
     return tuple(word.lower() for word in _CAMEL.findall(name))
+
+
+def name_text(data: bytes) -> str:
+    """Return a name that was found in bytes of some superset of ASCII, UTF-8 if it can be."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def spellings(phrase: str) -> Iterator[tuple[str, ...]]:
@@ -212,10 +221,10 @@ class SecretNames:
         anywhere = [re.escape(ending) for ending, _ in self._endings]
         short: list[str] = []
         for phrase in sorted(chosen):
-            if len(phrase) == 1 and len(phrase[0]) <= _SHORT:
-                short.append(re.escape(phrase[0]))
+            if len(phrase) == 1 and len(phrase[0]) <= _SHORT and phrase[0].isascii():
+                short.append(phrase[0])
             elif len(phrase) == 1 or not single.intersection(phrase):
-                anywhere.append(r"[^A-Za-z\"]*".join(map(re.escape, phrase)))
+                anywhere.append(r"[^A-Za-z\"]*".join(map(_pattern, phrase)))
         parts = [f"(?i:{'|'.join(dict.fromkeys(anywhere))})"] if anywhere else []
         if short:
             parts += [
@@ -231,7 +240,7 @@ class SecretNames:
         """Return a compiled RE2 pattern for names in binary records: long words without a sign of text behind them."""
         chosen = sorted(phrase for phrase, (rule, last) in self._phrases.items() if rule and not last)
         long = (phrase for phrase in chosen if sum(map(len, phrase)) > _SHORT)
-        parts = dict.fromkeys("[_-]?".join(map(re.escape, phrase)) for phrase in long)
+        parts = dict.fromkeys("[_-]?".join(map(_pattern, phrase)) for phrase in long)
         # Shorter ones stand in anything by chance.
         return linear(rf"(?i:{'|'.join(parts) or _NOTHING})(?:[^=:\"'<>\s\]%]|\z)".encode())
 
@@ -302,6 +311,11 @@ class SecretNames:
                         return rule
                 start += 1
         return None
+
+
+def _pattern(word: str) -> str:
+    """Return an RE2 pattern for a word in bytes. Any letter beyond ASCII stands for any: capitals have other bytes."""
+    return _BEYOND_ASCII.sub(lambda _: r"(?:[\x80-\xff]|\\+u[0-9A-Fa-f]{4})+", word)
 
 
 def _remember(cache: dict[str, str | None], name: str, found: str | None) -> None:

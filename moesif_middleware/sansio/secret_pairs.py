@@ -12,7 +12,7 @@ from typing import Any
 
 from .json_walk import PAIR_NAMES
 from .markers import MARKER, marker
-from .secret_names import SecretNames
+from .secret_names import SecretNames, name_text
 from .secret_values import linear
 
 _NAMING = "|".join(dict.fromkeys(name.lower() for name in PAIR_NAMES)).encode()
@@ -65,7 +65,7 @@ class SecretPairs:
         pieces: list[bytes] = []
         done = 0
         for match in pattern.finditer(data):
-            rule = self._names.rule(match[1].decode("latin-1"))
+            rule = self._names.rule(name_text(match[1]))
             if rule is None or match.start() < done:
                 continue
             start, stop, text = change(data, match, marker(rule).encode())

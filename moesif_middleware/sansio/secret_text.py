@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from .markers import MARKER, marker
-from .secret_names import SecretNames
+from .secret_names import SecretNames, name_text
 from .secret_values import linear
 
 NAME = rb"[A-Za-z0-9_$@%\[\].\-]"
@@ -104,7 +104,7 @@ class SecretText:
         if data.endswith(_MARK, 0, start) or _MARKED.match(data, stop - len(_MARK) + 1):
             return None
         name = data[start:stop]
-        return self._names.rule((unquote_to_bytes(name) if b"%" in name else name).decode("latin-1"))
+        return self._names.rule(name_text(unquote_to_bytes(name) if b"%" in name else name))
 
 
 def _value(data: bytes, match: Any, group: int, prose: bool) -> tuple[int, int, bytes]:

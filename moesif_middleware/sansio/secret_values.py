@@ -119,13 +119,13 @@ DETECTORS = (
     Detector(
         "bearer",
         rb"(?i)(?:^|[^A-Za-z])(bearer[ \t]+[^\s\"'<>,;\[\](){}\\]+)",
-        rb"(?i)bearer(?:[ \t]|\\t)",
+        rb"(?i)bearer(?:[ \t]|\\+t)",
         _is_bearer,
     ),
     Detector(
         "basic",
         rb"(?i)(?:^|[^A-Za-z])(basic[ \t]+[A-Za-z0-9+/_-]{4}[A-Za-z0-9+/_-]*={0,2})",
-        rb"(?i)basic(?:[ \t]|\\t)(?:[ \t]|\\t)*[A-Za-z0-9+/_\\-]{4}",
+        rb"(?i)basic(?:[ \t]|\\+t)(?:[ \t]|\\+t)*[A-Za-z0-9+/_\\-]{4}",
         _is_basic,
     ),
     Detector(

@@ -230,6 +230,30 @@ def test_names_that_another_thread_forgets_are_looked_up_again() -> None:
         assert (names.rule("password"), names.header_rule("x-thing")) == ("password", None)
 
 
+@pytest.mark.parametrize("name", ["Übergabecode", "ÜBERGABECODE", "übergabe_code", "NAÏVE_KEY", "Öre", "öre", "to\u212aen"])
+def test_names_with_letters_beyond_ascii_are_found_in_any_spelling(name: str) -> None:
+    """A capital has other bytes than its small letter, and the looks search bytes."""
+    masker = compile_masking(extra_names=["Übergabecode", "übergabe code", "naïve key", "Öre"])
+    for ascii_only in (True, False):
+        raw = json.dumps({name: "hunter2"}, ensure_ascii=ascii_only).encode()
+        assert "hunter2" not in str(wire_body(masker.body(body_of(raw))))
+        nested = json.dumps([raw.decode()]).encode()
+        assert "hunter2" not in str(wire_body(masker.body(body_of(nested))))
+    assert "hunter2" not in masker.uri(f"/x?{quote(name)}=hunter2")
+    if "\u212a" not in name:
+        text = f"{name}=hunter2"
+        assert "hunter2" not in masker.string(text)
+        raw = json.dumps([text]).encode()
+        assert "hunter2" not in str(wire_body(masker.body(body_of(raw))))
+
+
+def test_a_credential_behind_an_escaped_tab_in_json_in_json_is_masked() -> None:
+    raw = json.dumps([json.dumps(["Bearer\tc4n4ry1234567890", "basic\tdXNlcjpodW50ZXIy"])]).encode()
+    text = str(wire_body(MASKER.body(body_of(raw))))
+    assert "c4n4ry" not in text
+    assert "dXNlcjpodW50ZXIy" not in text
+
+
 @pytest.mark.parametrize("sign", ["=", ":=", " := ", "=>", "!=", "/=", "#=", "\u2028=", "\n=", ": ", "!: "])
 @pytest.mark.parametrize("name", ["password", "pin", "accessToken", "auth"])
 def test_a_look_finds_each_sign_that_the_text_rules_know(name: str, sign: str) -> None:
