@@ -230,7 +230,9 @@ def test_names_that_another_thread_forgets_are_looked_up_again() -> None:
         assert (names.rule("password"), names.header_rule("x-thing")) == ("password", None)
 
 
-@pytest.mark.parametrize("name", ["Übergabecode", "ÜBERGABECODE", "übergabe_code", "NAÏVE_KEY", "Öre", "öre", "to\u212aen"])
+@pytest.mark.parametrize(
+    "name", ["Übergabecode", "ÜBERGABECODE", "übergabe_code", "NAÏVE_KEY", "Öre", "öre", "to\u212aen"]
+)
 def test_names_with_letters_beyond_ascii_are_found_in_any_spelling(name: str) -> None:
     """A capital has other bytes than its small letter, and the looks search bytes."""
     masker = compile_masking(extra_names=["Übergabecode", "übergabe code", "naïve key", "Öre"])
