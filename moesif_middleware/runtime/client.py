@@ -25,6 +25,7 @@ from ..sansio import events as wire
 from ..sansio.conditions import Subject
 from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, ScopeHead
 from ..sansio.governance import ALLOW, Allow, Block, Snapshot, sendable
+from ..sansio.headers import join_headers
 from ..sansio.identity import client_address, company_from, credential_names, user_from_authorization
 from ..sansio.masking import Masker, compile_masking
 from ..sansio.sampling import keep, weight
@@ -348,7 +349,7 @@ class Moesif:
             exchange.bodies = False
             exchange.request_body = None
             return None
-        if types is not None and not types(wire.join_pairs(exchange.response_headers).get("content-type", "")):
+        if types is not None and not types(join_headers(exchange.response_headers).get("content-type", "")):
             return None
         exchange.response_body = BodyBuffer(self.body_limit)
         return exchange.response_body

@@ -8,7 +8,7 @@ of the event (reference, "Collector API v1": event fields, 1 MB an event, 450 KB
 from __future__ import annotations
 
 from binascii import a2b_base64
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from ..models import Event, EventRequest, EventResponse, wire_time
 from . import bodies, fitting, graphql, jsontext, protocol
 from .bodies import MAX_BODY, Body
 from .exchange import BodyBuffer, Exchange, RequestHead
+from .headers import join_headers
 
 MAX_EVENT = 1_000_000
 """Bytes of an encoded event at most."""
@@ -30,9 +31,6 @@ _SAFE = frozenset((str, int, float, bool, type(None), orjson.Fragment))
 _MAX_FIELDS = 20
 # Values of one field: more would not fit anyway.
 _MAX_NODES = 40_000
-_KNOWN_NAMES: dict[Any, str] = {}
-_MOST_NAMES, _SHORT_NAME = 1024, 64
-_NAME_TYPES = frozenset((str, bytes))
 _TIMES = (int, float, datetime)
 BODILESS = frozenset((204, 304))
 _NOTE_KEYS = {
@@ -111,7 +109,7 @@ def _response(exchange: Exchange, options: BuildOptions, notes: dict[str, Any]) 
             return None
         # The server answers so once the exception has passed the middleware.
         status = 500
-    headers = join_pairs(exchange.response_headers)
+    headers = join_headers(exchange.response_headers)
     if exchange.transaction_header:
         headers[TRANSACTION_HEADER] = exchange.transaction_header
     buffer = exchange.response_body
@@ -176,44 +174,6 @@ def _bounded_query(uri: str, notes: dict[str, Any]) -> str:
         return uri
     notes["query_parameters_truncated"] = len(parameters)
     return f"{base}?{'&'.join(parameters[:MAX_QUERY_PARAMETERS])}"
-
-
-def join_pairs(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
-    """Return response headers as text: names in lower case, repeated ones joined with ``, ``."""
-    pairs, known = tuple(pairs), _KNOWN_NAMES
-    try:
-        joined = {
-            known[name]: value if type(value) is str else value.decode() if type(value) is bytes else _text(value)
-            for name, value in pairs
-        }
-    except (KeyError, TypeError, UnicodeDecodeError):
-        joined = {}
-    # Nearly always each name is known, and stands once.
-    return joined if len(joined) == len(pairs) else _join_slowly(pairs)
-
-
-def _join_slowly(pairs: Iterable[tuple[Any, Any]]) -> dict[str, str]:
-    joined: dict[str, str] = {}
-    for raw_name, raw_value in pairs:
-        name, value = _lower_name(raw_name), _text(raw_value)
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
-    return joined
-
-
-def _lower_name(raw: Any) -> str:
-    name = _text(raw).lower()
-    if type(raw) in _NAME_TYPES and len(name) <= _SHORT_NAME and len(_KNOWN_NAMES) < _MOST_NAMES:
-        _KNOWN_NAMES[raw] = name
-    return name
-
-
-def _text(value: Any) -> str:
-    if type(value) is bytes:
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return value.decode("latin-1")
-    return value if isinstance(value, str) else jsontext.as_text(value)
 
 
 def finish(event: Event, *, parsed: bool = False) -> Event:

@@ -13,14 +13,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
-RawHeaders = Iterable[tuple[bytes, bytes]]
+from .headers import HeaderNames, join_headers
 
 # RFC 3986 pchar and "/", so that quoting a decoded path gives what a client would have sent.
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 _PLAIN_PATH = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_SAFE)}]*").fullmatch
-_KNOWN_NAMES: dict[bytes, str] = {}
-_KNOWN_KEYS: dict[str, str] = {}
-_MOST_NAMES, _SHORT_NAME = 1024, 64
 # Nothing of what a client spelt is spelt anew, but for what no URI can hold.
 _SPELT = "".join(map(chr, range(33, 127)))
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -28,44 +25,6 @@ _USUAL_BYTES = 2048
 """About what an exchange with a usual head holds, without its bodies."""
 _PAIR_BYTES = 130
 """What Python's objects for a header take, beside its text."""
-
-
-def join_headers(raw: RawHeaders) -> dict[str, str]:
-    """Return a map of lower-case names to values; repeated names are joined with ``, `` (Cookie with ``; ``).
-
-    Bytes that are not UTF-8 are read as Latin-1, so that every header is text.
-    """
-    raw, known = tuple(raw), _KNOWN_NAMES
-    try:
-        joined = {known[name]: value.decode() for name, value in raw}
-    except (KeyError, UnicodeDecodeError):
-        joined = {}
-    # Nearly always each name is known, and stands once.
-    return joined if len(joined) == len(raw) else _join_slowly(raw)
-
-
-def _join_slowly(raw: RawHeaders) -> dict[str, str]:
-    joined: dict[str, str] = {}
-    for raw_name, raw_value in raw:
-        name = _KNOWN_NAMES.get(raw_name) or lower_name(raw_name)
-        try:
-            value = raw_value.decode("utf-8")
-        except UnicodeDecodeError:
-            value = raw_value.decode("latin-1")
-        if name in joined:
-            # HTTP/2 may split Cookie into crumbs, which RFC 9113 8.2.3 joins with a semicolon.
-            joined[name] += ("; " if name == "cookie" else ", ") + value
-        else:
-            joined[name] = value
-    return joined
-
-
-def lower_name(raw: bytes) -> str:
-    """Return a header's name as text in lower case; short ones are remembered, up to a bound."""
-    name = raw.decode("latin-1").lower()
-    if len(raw) <= _SHORT_NAME and len(_KNOWN_NAMES) < _MOST_NAMES:
-        _KNOWN_NAMES[raw] = name
-    return name
 
 
 def _encoded(path: str) -> bytes:
@@ -293,9 +252,9 @@ class EnvironHead(RequestHead):
         return _size(self._items.items()) + len(self._path_info) + len(self._query) + len(self._raw_uri or "")
 
     def _join(self) -> dict[str, str]:
-        known = _KNOWN_KEYS
+        known = _VARIABLES.known
         return {
-            known.get(key) or _environ_name(key): (
+            known.get(key) or _VARIABLES.of(key): (
                 value if type(value) is str and value.isascii() else _unwrap(str(value))
             )
             for key, value in self._items.items()
@@ -346,11 +305,11 @@ class UrlHead(RequestHead):
         return self._parts.netloc.rpartition("@")[2] or None
 
 
-def _environ_name(key: str) -> str:
-    name = key.removeprefix("HTTP_").replace("_", "-").lower()
-    if len(key) <= _SHORT_NAME and len(_KNOWN_KEYS) < _MOST_NAMES:
-        _KNOWN_KEYS[key] = name
-    return name
+def _name_of_variable(key: str) -> str:
+    return key.removeprefix("HTTP_").replace("_", "-").lower()
+
+
+_VARIABLES = HeaderNames(_name_of_variable)
 
 
 def _size(pairs: Iterable[tuple[Any, Any]]) -> int:

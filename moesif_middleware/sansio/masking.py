@@ -342,7 +342,10 @@ class Masker:
             return False
         if name.lower() in _URL_HEADERS:
             return _URL_SIGNS.isdisjoint(value)
-        if len(name) <= _SHORT_NAME and len(self._ordinary) < _MOST_NAMES:
+        if len(name) <= _SHORT_NAME:
+            if len(self._ordinary) >= _MOST_NAMES:
+                # A thousand odd names must not keep those out for good that every request has.
+                self._ordinary.clear()
             self._ordinary.add(name)
         return True
 

@@ -19,11 +19,11 @@ from .events import (
     MAX_QUERY_PARAMETERS,
     TRANSACTION_HEADER,
     BuildOptions,
-    join_pairs,
     metadata_of,
     read_body,
 )
 from .exchange import Exchange
+from .headers import join_headers
 from .masking import Masker
 
 Message = dict[str, Any]
@@ -40,7 +40,7 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
     head, status, route, token = exchange.head, exchange.status, exchange.route, exchange.session_token
     if status is None:
         return None
-    uri, verb, sent, answered = head.uri, head.verb.upper(), head.headers, join_pairs(exchange.response_headers)
+    uri, verb, sent, answered = head.uri, head.verb.upper(), head.headers, join_headers(exchange.response_headers)
     if "query=" in uri or "extensions=" in uri or uri.count("&") >= MAX_QUERY_PARAMETERS:
         # An operation of GraphQL, and more parameters than the collector takes.
         return None

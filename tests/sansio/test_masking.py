@@ -975,6 +975,11 @@ def test_what_is_remembered_is_clean_short_and_little() -> None:
     assert len(masker._seen) <= 1_024
     assert not [text for text in masker._seen if CANARY in text or "y" in text]
     for number in range(1_500):
+        masker.headers({f"x-odd-{number}": "1"})
+    masker.headers({"accept": "*/*"})
+    assert "accept" in masker._ordinary
+    assert len(masker._ordinary) <= 1_024
+    for number in range(1_500):
         assert CANARY not in masker.uri(f"https://u:{CANARY}@h/a{number}?token={CANARY}&x=Bearer+{CANARY}")
     assert "a1499" in masker._uris._ordinary
     assert len(masker._uris._ordinary) <= 1_024
