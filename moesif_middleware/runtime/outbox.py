@@ -1,6 +1,6 @@
 """The outbox: encoded batches that are not settled yet, in memory or in the spool, and their moves in the ledger.
 
-Each batch is settled once: whoever takes it out of the hand first, the delivery thread or ``close()``, books it.
+Each batch is settled once: whoever takes it out of the hand first, the thread that sends it or ``close()``, books it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import SpoolError
 from ..sansio.batches import Batch
-from ..sansio.protocol import PATHS
+from ..sansio.protocol import IN_ORDER, PATHS
 from ..settings import Settings
 from .ledger import Ledger
 from .queue import BoundedQueue
@@ -38,12 +38,14 @@ class Trial:
 class Held:
     """A batch in memory. With ``tickets`` it is in the spool as well, under a lease of this process."""
 
-    __slots__ = ("batch", "leased", "tickets", "trial")
+    __slots__ = ("batch", "flying", "leased", "tickets", "trial")
 
     def __init__(self, batch: Batch, trial: Trial, tickets: tuple[int, ...] = (), leased: float = 0.0) -> None:
         self.batch, self.trial, self.tickets = batch, trial, tickets
         self.leased = leased
         """When the lease began or was renewed."""
+        self.flying = False
+        """Whether a thread has it in hand and sends it."""
 
 
 class Outbox:
@@ -75,9 +77,10 @@ class Outbox:
         return self._spool is not None and not self._spool.broken
 
     @property
-    def count(self) -> int:
-        """Return how many batches are in memory."""
-        return len(self._held)
+    def waits(self) -> bool:
+        """Return whether there is a batch in memory that may be sent now."""
+        with self._lock:
+            return any(map(self._may_fly, self._held))
 
     @property
     def unsent(self) -> bool:
@@ -96,19 +99,32 @@ class Outbox:
             self._held.extend(Held(batch, Trial()) for batch in batches)
 
     def next(self) -> Held | None:
-        """Return the batch to send now: from memory, and in turn from the spool when something may be there."""
+        """Return the batch to send now: from memory, and in turn from the spool when something may be there.
+
+        It is the caller's until it is settled, halved or landed.
+        """
         with self._lock:
             self._spool_turn = not self._spool_turn
             self._remove_settled()
-            head = self._head()
-            if head is None or (self._spool_turn and not head.tickets):
-                return self._claim() or head
-            return head
+            found = self._head()
+            if found is None or (self._spool_turn and not found.tickets):
+                found = self._claim() or found
+            if found is not None:
+                found.flying = True
+            return found
+
+    def _may_fly(self, held: Held) -> bool:
+        """Return whether nothing is in flight that a batch has to come after."""
+        kind = held.batch.kind
+        return not held.flying and (
+            kind not in IN_ORDER or not any(other.flying and other.batch.kind == kind for other in self._held)
+        )
 
     def _head(self) -> Held | None:
-        """Return the first batch in memory that is still ours to send."""
-        while self._held:
-            head = self._held[0]
+        """Return the first batch in memory that may be sent and is still ours to send."""
+        for head in tuple(self._held):
+            if not self._may_fly(head):
+                continue
             if self._spool is None or not head.tickets or self._clock() - head.leased < _RENEW_SECONDS:
                 return head
             try:
@@ -122,9 +138,12 @@ class Outbox:
         return None
 
     def _claim(self) -> Held | None:
-        """Lease a batch from the spool into memory; None when there is nothing to do there now."""
+        """Lease a batch from the spool into memory; None when there is nothing to do there now, or not yet."""
         now, settings = self._clock(), self._settings
         if self._spool is None or self._spool.broken or now < self.next_look:
+            return None
+        if any(held.tickets and not held.flying for held in self._held):
+            # One that was leased before waits for its turn.
             return None
         most_bytes = min(settings.batch_bytes, settings.queue_bytes // 4)
         try:
@@ -144,7 +163,7 @@ class Outbox:
         held = Held(batch, Trial(), claim.tickets, now)
         self._held.insert(0, held)
         self._queue.release(-_bytes(batch))
-        return held
+        return held if self._may_fly(held) else None
 
     def _reconcile(self) -> None:
         """Take out of the books what other processes have taken over."""
@@ -190,7 +209,8 @@ class Outbox:
                 try:
                     made = self._spool.replace(held.tickets, halves, self._age(held))
                 except SpoolError:
-                    self.put_back(held)
+                    held.flying = False
+                    self._put_away(held)
                     return
                 if not made:
                     self._forget(held)
@@ -201,14 +221,25 @@ class Outbox:
                 Held(half, held.trial, ticket, self._clock()) for half, ticket in zip(halves, tickets, strict=True)
             ]
 
-    def put_back(self, *batches: Held) -> None:
-        """Leave batches for later: in the spool when it takes them, and out of memory then; else in memory."""
+    def land(self, held: Held, *, exhausted: bool) -> None:
+        """Take a batch back that was not taken: for later, or for good when it has been tried for long enough."""
         with self._lock:
-            for held in batches or tuple(self._held):
-                if held not in self._held or not self.spools or not self.secure(held):
-                    continue
-                self._let_go(held)
-                self._release_lease(held)
+            held.flying = False
+            self.put_back()
+            if exhausted and held in self._held and not held.tickets:
+                self.settle(held, "dropped", "retries_exhausted")
+
+    def put_back(self) -> None:
+        """Leave what is not in flight for later: in the spool when it takes it, out of memory then; else in memory."""
+        with self._lock:
+            for held in tuple(self._held):
+                if not held.flying:
+                    self._put_away(held)
+
+    def _put_away(self, held: Held) -> None:
+        if held in self._held and self.spools and self.secure(held):
+            self._let_go(held)
+            self._release_lease(held)
 
     def secure(self, held: Held) -> bool:
         """Put a batch that is in memory into the spool as well, leased; return whether it is there."""
@@ -226,15 +257,28 @@ class Outbox:
             self._book(gone)
             return True
 
-    def rest(self) -> list[Held]:
-        """Return the batches that are in memory."""
-        with self._lock:
-            return list(self._held)
-
-    def give_up(self, reason: str) -> None:
-        """Empty the memory: into the spool, or counted as dropped."""
+    def store(self) -> bool:
+        """Put all batches in memory into the spool, where those in flight have a lease; return whether these are."""
         with self._lock:
             self.put_back()
+            stored = True
+            for held in tuple(self._held):
+                if held.flying:
+                    stored = self.secure(held) and stored
+            return stored
+
+    def lose(self, reason: str) -> None:
+        """Count what is in memory, and in nobody's hand, as dropped."""
+        with self._lock:
+            for held in tuple(self._held):
+                if not held.flying:
+                    self.settle(held, "dropped", reason)
+
+    def give_up(self, reason: str) -> None:
+        """Empty the memory, of what is in flight as well: into the spool, or counted as dropped."""
+        with self._lock:
+            for held in tuple(self._held):
+                self._put_away(held)
             for held in tuple(self._held):
                 if held.tickets:
                     self._let_go(held)

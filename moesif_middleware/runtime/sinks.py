@@ -19,7 +19,10 @@ _SMALL = 1_024
 
 
 class Sink(Protocol):
-    """Takes batches. Called from one thread at a time, and from another one only after a fork."""
+    """Takes batches. Called from one thread at a time, and from another one only after a fork.
+
+    One that has ``concurrent = True`` is called from several threads at once when there is much to send.
+    """
 
     def send(self, batch: Batch, timeout: float) -> Answer:
         """Return the answer that came within ``timeout`` seconds. Raises TransportError when none did."""
@@ -29,29 +32,52 @@ class Sink(Protocol):
 
 
 class CollectorSink:
-    """Sends batches to a Moesif-compatible collector: gzip, one keep-alive connection, a total deadline."""
+    """Sends batches to a Moesif-compatible collector: gzip, a total deadline, keep-alive.
+
+    It has as many connections as there were threads that sent at the same time.
+    """
+
+    concurrent = True
 
     def __init__(self, settings: Settings) -> None:
-        self._transport = LateTransport(settings)
+        self._settings = settings
+        self._transports: list[LateTransport] = []
+        self._idle: list[LateTransport] = []
 
     def send(self, batch: Batch, timeout: float) -> Answer:
         """Post the batch. Raises TransportError when no complete answer came."""
-        headers = {"Content-Type": "application/json"}
-        if batch.size > _SMALL:
-            body = self._transport.compressed(batch.pieces())
-            headers["Content-Encoding"] = "gzip"
-        else:
-            body = batch.body
-        status, answered, text = self._transport.request("POST", PATHS[batch.kind], headers, body, timeout, MAX_ANSWER)
+        transport = self._take()
+        try:
+            headers = {"Content-Type": "application/json"}
+            if batch.size > _SMALL:
+                body = transport.compressed(batch.pieces())
+                headers["Content-Encoding"] = "gzip"
+            else:
+                body = batch.body
+            status, answered, text = transport.request("POST", PATHS[batch.kind], headers, body, timeout, MAX_ANSWER)
+        finally:
+            self._idle.append(transport)
         return read_answer(status, answered, text, time.time())
 
+    def _take(self) -> LateTransport:
+        """Return the connection that was used last of those that nobody uses, or a new one."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            transport = LateTransport(self._settings)
+            self._transports.append(transport)
+            return transport
+
     def close(self) -> None:
-        """Close the connection."""
-        self._transport.close()
+        """Close the connections."""
+        for transport in self._transports:
+            transport.close()
 
     def abandon(self) -> None:
-        """Forget the connection: after a fork it is the parent's."""
-        self._transport.abandon()
+        """Forget the connections: after a fork they are the parent's."""
+        for transport in self._transports:
+            transport.abandon()
+        self._idle = [*self._transports]
 
 
 class MemorySink:

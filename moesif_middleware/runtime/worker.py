@@ -1,8 +1,9 @@
 """The delivery thread: takes entries, encodes them, sends batches, and decides what happens to a refused one.
 
-One daemon thread, started with the first entry. While it waits for an answer a second one encodes the next batch, or
-puts into the spool what waits for too long. While the collector is ill there is one request in flight and everything
-else waits in the bounded queue or in the spool. After a fork the child begins with nothing.
+One daemon thread, started with the first entry. When a batch is due while it waits for an answer, a second one encodes
+and sends that one beside it; with a spool, another puts there what waits for too long. While the collector is ill no
+request is begun but one at a time, and everything else waits in the bounded queue or in the spool. After a fork the
+child begins with nothing.
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ LEASE_SECONDS = 30.0
 """How much longer a lease of the spool is than a request to the collector may be."""
 _SLOW_SECONDS = 0.5
 """A request that lasts longer is a reason to put what there is into the spool."""
-_AHEAD = 2
-"""Batches in memory, the one in flight among them, that the second thread encodes up to."""
+_WORKER, _BESIDE, _SPOOLER = "moesif-worker", "moesif-beside", "moesif-spooler"
+"""The names of the threads."""
 _RELEASE_BYTES = 65_536
 """Bytes that encoding frees or takes before the queue is told: one lock for many small entries."""
 _LEAVE_SECONDS = 0.25
@@ -94,18 +95,21 @@ class Worker:
         self.health: Health = HEALTHY
         self._busy: set[int] = set()
         """Threads that have entries or a batch in hand."""
-        self._sending: float | None = None
-        """Since when a request has been in flight."""
+        self._flights: dict[int, float] = {}
+        """Since when a request has been in flight, by the thread that waits for its answer."""
         self._attempted = float("-inf")
         """When the last one ended."""
         self._failures = 0
         self._thread: threading.Thread | None = None
-        self._second: threading.Thread | None = None
+        self._asides: dict[str, threading.Thread] = {}
         self._starting = threading.RLock()
+        self._answering = threading.RLock()
+        """Held to look at the health and to replace it."""
         self._encoding = threading.RLock()
         """Held by the thread that takes entries out of the queue: hooks run on one thread at a time."""
-        self._wake, self._slow, self._waiters = Bell(), Bell(), Waiters()
+        self._wake, self._due, self._slow, self._waiters = Bell(), Bell(), Bell(), Waiters()
         self._watching = False
+        """Whether the spooler has seen that there is a request in flight."""
         self._resting = False
         """Whether the threads are to end, since the process is about to fork."""
         self._urgent = False
@@ -130,6 +134,8 @@ class Worker:
         count = self.queue.put(Entry(kind, payload, cost, self._clock()), worth)
         if count == 1 or count == self._settings.batch_events or self.queue.bytes > self._settings.batch_bytes:
             self._wake.ring()
+            if _BESIDE in self._asides:
+                self._due.ring()
         if self._parked:
             # It was not the end after all.
             self._parked, self._deadline = False, None
@@ -149,14 +155,17 @@ class Worker:
                 return
             _warn_without_threads()
             load_for_uwsgi()
-            self._thread = _started("moesif-worker", self._run)
+            self._thread = _started(_WORKER, self._run)
             if self._spool is not None:
-                self._start_second()
+                self._start_aside(_SPOOLER, self._run_spooler)
 
-    def _start_second(self) -> None:
+    def _start_aside(self, name: str, work: Callable[[], None]) -> None:
         with self._starting:
-            if self._second is None and not (self.closed or self._resting or self._deadline is not None):
-                self._second = _started("moesif-second", self._run_second)
+            if name in self._asides or self.closed or self._resting or self._deadline is not None:
+                return
+            thread = _started(name, work)
+            if thread is not None:
+                self._asides[name] = thread
 
     # From any thread
 
@@ -232,13 +241,12 @@ class Worker:
         self.request_flush()
         self._wait(deadline, until_failure=self.outbox.spools)
         self.closed = True
-        for bell in (self._wake, self._slow):
-            bell.ring()
+        self._ring()
         # A request that hangs ends with the process: the threads are daemons.
         self._join(max(min(deadline - self._clock(), 1.0), _LEAVE_SECONDS))
         self._give_up("shutdown")
         self._losses.tell()
-        if self._thread is None or not self._thread.is_alive():
+        if not any(thread.is_alive() for thread in self._threads()):
             self.sink.close()
         if self._spool is not None:
             self._spool.close()
@@ -272,10 +280,18 @@ class Worker:
             self._store_all(deadline)
         return deadline
 
+    def _threads(self) -> list[threading.Thread]:
+        with self._starting:
+            return [*([self._thread] if self._thread is not None else ()), *self._asides.values()]
+
+    def _ring(self) -> None:
+        for bell in (self._wake, self._due, self._slow):
+            bell.ring()
+
     def _join(self, seconds: float) -> None:
         end = self._clock() + seconds
-        for thread in (self._thread, self._second):
-            if thread is not None and thread is not threading.current_thread():
+        for thread in self._threads():
+            if thread is not threading.current_thread():
                 thread.join(max(end - self._clock(), 0.001))
 
     def _give_up(self, reason: str) -> None:
@@ -291,8 +307,7 @@ class Worker:
     def rest(self) -> None:
         """End the threads before a fork, unless they are busy: a process that forks should have one thread only."""
         self._resting = True
-        self._wake.ring()
-        self._slow.ring()
+        self._ring()
         self._join(_REST_SECONDS)
         if self._spool is not None:
             self._spool.hold()
@@ -354,7 +369,7 @@ class Worker:
             due.append(oldest + self._settings.flush_interval)
             if not outbox.spools:
                 due[0] = max(due[0], ready_at)
-        if outbox.count:
+        if outbox.waits:
             due.append(ready_at)
         if outbox.spools:
             due.append(max(outbox.next_look, ready_at))
@@ -364,9 +379,10 @@ class Worker:
         """Do one thing that is due; return whether there was one."""
         me = threading.get_ident()
         self._busy.add(me)
+        held: Held | None = None
         try:
             ready = self._ready()
-            if not self.outbox.count and (ready or self.outbox.spools) and self._queue_due():
+            if not self.outbox.waits and (ready or self.outbox.spools) and self._queue_due():
                 self._fill()
                 if not ready:
                     self.outbox.put_back()
@@ -379,9 +395,16 @@ class Worker:
         except Exception as error:
             # A fault of ours must not end the delivery; what it costs is counted.
             self._losses.said("internal_error", "delivery failed, what was in hand is dropped: %r", error)
-            for held in self.outbox.rest():
+            if held is None:
+                self.outbox.lose("internal_error")
+            else:
                 self.outbox.settle(held, "dropped", "internal_error")
             return True
+        except BaseException:
+            # This ends the thread, and another one is to find the batch.
+            if held is not None:
+                self.outbox.land(held, exhausted=False)
+            raise
         finally:
             self._busy.discard(me)
 
@@ -448,54 +471,64 @@ class Worker:
         return None
 
     def _deliver(self, held: Held) -> None:
-        self._sending = self._clock()
-        # After that: the second thread looks at one before it waits, and this one at the other.
-        if self._wants_ahead() or (self._second is not None and not self._watching):
-            self._start_second()
+        me, before = threading.get_ident(), self.health
+        self._flights[me] = self._clock()
+        # After that: the others look at the flights before they wait, and this one at them.
+        if self._wanted_beside():
+            self._start_aside(_BESIDE, self._run_beside)
+            self._due.ring()
+        if self._spool is not None and not self._watching:
+            self._start_aside(_SPOOLER, self._run_spooler)
             self._slow.ring()
         try:
             answer = self.sink.send(held.batch, self._time_allowed())
         except TransportError as error:
-            self._fail(held, self.health.failed(self._clock(), str(error), self._draw()))
+            self._fail(held, before, before.failed(self._clock(), str(error), self._draw()))
             return
         finally:
-            self._sending, self._attempted = None, self._clock()
+            self._flights.pop(me, None)
+            self._attempted = self._clock()
         _log.debug("sent: %d %s, HTTP %d", len(held.batch.items), held.batch.kind, answer.status)
         self._notice(answer)
         found = verdict(answer.status)
         if found is Verdict.DELIVERED:
             self.outbox.settle(held, "delivered")
-            self._recover()
+            self._recover(before)
         elif found is Verdict.SPLIT:
-            self._recover()
+            self._recover(before)
             self._halve(held, answer)
         elif found is Verdict.RETRY:
             reason = refusal(answer.status, answer.message)
-            self._fail(held, self.health.failed(self._clock(), reason, self._draw(), answer.retry_after))
+            self._fail(held, before, before.failed(self._clock(), reason, self._draw(), answer.retry_after))
         else:
-            self._fail(held, self.health.refused(self._clock(), refusal(answer.status, answer.message)))
+            self._fail(held, before, before.refused(self._clock(), refusal(answer.status, answer.message)))
 
     def _time_allowed(self) -> float:
         most, deadline = self._settings.request_timeout, self._deadline
         return most if deadline is None else max(min(most, deadline - self._clock()), 0.05)
 
-    def _fail(self, held: Held, health: Health) -> None:
+    def _fail(self, held: Held, before: Health, after: Health) -> None:
         """Keep the batch for later, unless it is in memory only and has been tried for long enough."""
+        changed = not before.ill or before.paused != after.paused
         # At the end it is said in the one line that closes the ledger.
-        if self._deadline is None and (not self.health.ill or health.paused != self.health.paused):
+        if self._replace_health(before, after) and changed and self._deadline is None:
             where = "the spool" if self.outbox.spools else "memory"
-            _log.warning("the collector does not take events now, they wait in %s: %s", where, health.reason)
-        self.health = health
+            _log.warning("the collector does not take events now, they wait in %s: %s", where, after.reason)
         self._failures += 1
-        self.outbox.put_back()
         tried = self._clock() - held.batch.born
-        if not (health.paused or held.tickets) and tried > self._settings.retry_seconds:
-            self.outbox.settle(held, "dropped", "retries_exhausted")
+        self.outbox.land(held, exhausted=not after.paused and tried > self._settings.retry_seconds)
 
-    def _recover(self) -> None:
-        if self.health.ill:
-            _log.warning("the collector takes events again, after %.0f s", self._clock() - self.health.since)
-        self.health = HEALTHY
+    def _recover(self, before: Health) -> None:
+        if self._replace_health(before, HEALTHY) and before.ill:
+            _log.warning("the collector takes events again, after %.0f s", self._clock() - before.since)
+
+    def _replace_health(self, before: Health, after: Health) -> bool:
+        """Note the health after an answer, unless another answer came while this one was waited for."""
+        with self._answering:
+            if self.health is not before:
+                return False
+            self.health = after
+            return True
 
     def _halve(self, held: Held, answer: Answer) -> None:
         """Find the items that the collector refuses: halve, until each is alone."""
@@ -510,16 +543,32 @@ class Worker:
         )
         self.outbox.settle(held, "dropped", reason)
 
-    # On the second thread, and at the end
+    # Beside the delivery thread, and at the end
 
-    def _run_second(self) -> None:
+    def _run_beside(self) -> None:
+        while not (self.closed or self._resting):
+            self._due.wait(None)
+            while self._wanted_beside() and self._aside(self._step):
+                pass
+        self._leave_aside(_BESIDE)
+
+    def _wanted_beside(self) -> bool:
+        """Return whether something may be sent beside the request that is in flight."""
+        return (
+            bool(self._flights)
+            and not (self.closed or self._resting or self.health.ill)
+            and getattr(self.sink, "concurrent", False)
+            and (self._queue_due() or self.outbox.waits)
+        )
+
+    def _run_spooler(self) -> None:
         while not (self.closed or self._resting):
             self._watching = False
-            if self._sending is None:
+            if not self._flights:
                 self._slow.wait(None)
             self._watching = True
-            since = self._sending
-            if since is None or self.closed or (self._wants_ahead() and self._aside(self._encode_ahead)):
+            since = min(tuple(self._flights.values()), default=None)
+            if since is None or self.closed:
                 continue
             left = since + _SLOW_SECONDS - self._clock()
             if not self.outbox.spools:
@@ -528,9 +577,13 @@ class Worker:
                 self._slow.wait(left)
             elif not self._aside(self._store_due):
                 self._slow.wait(_SLOW_SECONDS / 2)
+        self._leave_aside(_SPOOLER)
+
+    def _leave_aside(self, name: str) -> None:
+        """Note that this thread ends, so that another one can be started in its place."""
         with self._starting:
-            if self._second is threading.current_thread() and not self.closed:
-                self._second = None
+            if self._asides.get(name) is threading.current_thread() and not self.closed:
+                del self._asides[name]
 
     def _aside(self, work: Callable[[], bool]) -> bool:
         """Do work beside the delivery thread; return what it returns, False when it failed."""
@@ -546,29 +599,11 @@ class Worker:
             # The delivery thread may have found nothing and gone to sleep while this one had it in hand.
             self._wake.ring()
 
-    def _wants_ahead(self) -> bool:
-        """Return whether the next batch is to be encoded while a request is in flight."""
-        return not self.health.ill and self.outbox.count < _AHEAD and self._queue_due()
-
-    def _encode_ahead(self) -> bool:
-        self._fill()
-        return True
-
     def _store_due(self) -> bool:
-        """Store the batch in flight and what is due in the queue; return whether there may be more of it."""
+        """Store the batches in flight and what is due in the queue; return whether there may be more of it."""
         if self._queue_due():
             self._fill()
-        return self._store() and self._queue_due()
-
-    def _store(self) -> bool:
-        """Put all batches in memory into the spool; the first may be in flight, and stays in hand."""
-        stored = True
-        for position, held in enumerate(self.outbox.rest()):
-            if position == 0 and self._sending is not None:
-                stored = self.outbox.secure(held) and stored
-            else:
-                self.outbox.put_back(held)
-        return stored
+        return self.outbox.store() and self._queue_due()
 
     def _store_all(self, deadline: float) -> None:
         """Put everything into the spool before the last attempts to send it."""
@@ -579,8 +614,8 @@ class Worker:
         try:
             while self.queue.count and self._clock() < deadline + _LEAVE_SECONDS:
                 self._fill()
-                self._store()
-            self._store()
+                self.outbox.store()
+            self.outbox.store()
         finally:
             self._encoding.release()
 

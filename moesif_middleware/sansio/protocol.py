@@ -24,6 +24,8 @@ PATHS = {
     "subscriptions": "/v1/subscriptions/batch",
 }
 """The path that takes a batch of each kind."""
+IN_ORDER = frozenset(("users", "companies", "subscriptions"))
+"""Kinds of which a later thing replaces an earlier one: what is sent first must arrive first."""
 
 MAX_RETRY_AFTER = 300.0
 """Seconds; a server that asks for more is asked again after this."""

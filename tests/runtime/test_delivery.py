@@ -63,9 +63,9 @@ def test_a_kept_connection_is_used_again(server: FaultServer, make: Callable[...
     for _ in range(5):
         submit(moesif)
         assert moesif.flush(5)
-    transport = moesif.worker.sink._transport.made  # type: ignore[attr-defined]
+    (transport,) = moesif.worker.sink._transports  # type: ignore[attr-defined]
     assert len(server.posts) == 5
-    assert transport._connection is not None
+    assert transport.made._connection is not None
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
@@ -492,16 +492,135 @@ def test_on_drop_is_told_of_what_the_end_costs(server: FaultServer, make: Callab
     assert told == [("shutdown", 3)]
 
 
-def test_the_next_batch_is_encoded_while_one_is_in_flight(server: FaultServer, make: Callable[..., Moesif]) -> None:
-    """The time that the collector takes is not lost, and everything arrives once."""
-    server.script = lambda request: Reply(delay=0.1)
-    beside: list[bool] = []
-    hooks = Hooks(mask_event=lambda event: beside.append(moesif.worker._sending is not None))
-    moesif = make(hooks=hooks, batch_events=10, flush_interval=60.0)
+class Crossing:
+    """The script of a collector that takes a while, and notes which requests were there at the same time."""
+
+    def __init__(self, seconds: float, *replies: Reply) -> None:
+        self._seconds, self._replies = seconds, iter(replies)
+        self._lock = threading.Lock()
+        self._paths: list[str] = []
+        self.together: list[tuple[str, ...]] = []
+        """For each request the paths of all that were there, itself the last."""
+
+    def __call__(self, request: Request) -> Reply:
+        with self._lock:
+            self._paths.append(request.path)
+            self.together.append(tuple(self._paths))
+            reply = next(self._replies, Reply())
+        time.sleep(self._seconds)
+        with self._lock:
+            self._paths.remove(request.path)
+        return reply
+
+    @property
+    def most(self) -> int:
+        """Return how many requests were there at once."""
+        return max(map(len, self.together))
+
+
+def test_two_batches_are_in_flight_when_much_is_due(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """The time that the collector takes is not lost, each event arrives once, and hooks run on one thread at a time."""
+    server.script = crossing = Crossing(0.1)
+    inside, overlaps = [0], []
+
+    def mask(event: Event) -> None:
+        inside[0] += 1
+        time.sleep(0.001)
+        overlaps.append(inside[0])
+        inside[0] -= 1
+
+    moesif = make(hooks=Hooks(mask_event=mask), batch_events=10, flush_interval=60.0)
     submit(moesif, 60)
     assert moesif.flush(20)
-    assert beside.count(True) >= 10
+    assert crossing.most == 2
+    assert set(overlaps) == {1}
     assert (len(server.stored), server.accepted) == (60, 60)
+
+
+def test_one_request_at_a_time_while_little_is_due(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """A second thread and a second connection are for those who need them."""
+    server.script = crossing = Crossing(0.05)
+    moesif = make(batch_events=1000, flush_interval=0.01)
+    for _ in range(5):
+        submit(moesif, 3)
+        assert moesif.flush(5)
+    assert crossing.most == 1
+    assert not moesif.worker._asides
+
+
+def test_what_replaces_the_former_goes_in_order(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """Two batches of users are never in flight at once, or the older one might win; events go beside them."""
+    server.script = crossing = Crossing(0.05)
+    moesif = make(batch_events=5, flush_interval=60.0)
+    for number in range(40):
+        moesif.update_user({"user_id": "one", "metadata": {"number": number}})
+        submit(moesif, 1)
+    assert moesif.flush(20)
+    assert crossing.most == 2
+    assert all(paths.count("/v1/users/batch") <= 1 for paths in crossing.together)
+    told = [user["metadata"]["number"] for post in server.posts if "users" in post.path for user in post.json]
+    assert told == list(range(40))
+    assert len(server.stored) == 40
+
+
+def test_two_failures_at_once_are_one_step_of_the_back_off(
+    server: FaultServer, make: Callable[..., Moesif], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was begun before the collector fell ill says nothing new, and nothing is begun beside another until then."""
+    server.script = crossing = Crossing(0.1, Reply(503), Reply(503), Reply(503))
+    moesif = make(batch_events=10, flush_interval=60.0)
+    moesif.worker._draw = lambda: 0.4
+    submit(moesif, 60)
+    until(lambda: moesif.worker.failures == 2)
+    assert moesif.worker.health.failures == 1
+    assert moesif.flush(20)
+    assert [len(paths) for paths in crossing.together[:4]] == [1, 2, 1, 1]
+    assert len([record for record in caplog.records if "does not take events" in record.message]) == 1
+    assert (len(server.stored), server.accepted) == (60, 60)
+
+
+def test_a_late_success_does_not_end_an_illness(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """The collector answered the one that began later, and asked for time."""
+    delays = iter([0.3, 0.05])
+    first = iter([Reply(), Reply(429, {"Retry-After": "1"})])
+    times: list[float] = []
+
+    def script(request: Request) -> Reply:
+        times.append(time.monotonic())
+        reply = next(first, Reply())
+        time.sleep(next(delays, 0.0))
+        return reply
+
+    server.script = script
+    moesif = make(batch_events=10, flush_interval=60.0)
+    submit(moesif, 60)
+    until(lambda: moesif.stats()["delivered"] == 10)
+    assert moesif.worker.health.ill
+    assert moesif.flush(20)
+    assert times[2] - times[1] >= 0.99
+    assert (len(server.stored), server.accepted) == (60, 60)
+
+
+def test_a_sink_that_does_not_say_that_it_is_concurrent_is_called_by_one_thread(make: Callable[..., Moesif]) -> None:
+    """Somebody's own sink need not think of threads."""
+
+    class Slow(MemorySink):
+        inside, most = 0, 0
+
+        def send(self, batch: Any, timeout: float) -> Any:
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+            time.sleep(0.02)
+            self.inside -= 1
+            return super().send(batch, timeout)
+
+    sink = Slow()
+    moesif = Moesif(Settings(application_id="x", batch_events=5, flush_interval=60.0), sink=sink)
+    submit(moesif, 50)
+    assert moesif.flush(20)
+    moesif.close()
+    assert sink.most == 1
+    assert len(sink.events) == 50
 
 
 @pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
