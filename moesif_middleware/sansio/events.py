@@ -192,12 +192,18 @@ def finish(event: Event, *, parsed: bool = False) -> Event:
             if parsed:
                 message.body = body.value
                 continue
-            text = body.encoded()
-            if len(text) > MAX_BODY:
-                event.metadata = _joined(event.metadata, _cut_note(event.metadata, side, text))
-                text = fitting.cut_body(text, body.transfer_encoding == "base64", MAX_BODY)
+            text, event.metadata = fit_body(body, side, event.metadata)
             message.body = orjson.Fragment(text)
     return event
+
+
+def fit_body(body: Body, side: str, metadata: Any) -> tuple[bytes, Any]:
+    """Return the JSON text of one side's body, cut to MAX_BODY, and the metadata, with a note of a cut."""
+    text = body.encoded()
+    if len(text) > MAX_BODY:
+        metadata = _joined(metadata, _cut_note(metadata, side, text))
+        text = fitting.cut_body(text, body.transfer_encoding == "base64", MAX_BODY)
+    return text, metadata
 
 
 def _cut_note(metadata: Any, side: str, text: bytes) -> dict[str, Any]:

@@ -12,13 +12,14 @@ import orjson
 
 from ..models import wire_time
 from . import jsontext
-from .bodies import MAX_BODY, Body
+from .bodies import Body
 from .events import (
     BODILESS,
     MAX_EVENT,
     MAX_QUERY_PARAMETERS,
     TRANSACTION_HEADER,
     BuildOptions,
+    fit_body,
     metadata_of,
     read_body,
 )
@@ -35,7 +36,7 @@ _ROUTE = frozenset(("route",))
 def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transaction_id: str) -> bytes | None:
     """Return the event as JSON; None for an exchange that is out of the ordinary, of which the event has to be built.
 
-    Ordinary is one that was answered, and that fits as it is. May raise for what makes no event.
+    Ordinary is one that was answered, and that fits once its bodies are cut. May raise for what makes no event.
     """
     head, status, route, token = exchange.head, exchange.status, exchange.route, exchange.session_token
     if status is None:
@@ -54,18 +55,18 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
         "ip_address": options.client_address(head) if options.client_address else head.peer,
         "api_version": options.api_version,
     }  # fmt: skip
-    body = read_body(exchange.request_body, sent, options, "request", notes)
-    if body is not None and not _put(request, body, masker):
-        return None
+    sent_body = read_body(exchange.request_body, sent, options, "request", notes)
     ended = exchange.started if exchange.ended is None else exchange.ended
     response: Message = {"time": wire_time(ended), "status": status, "headers": masker.fields(answered, clean)}
-    if status not in BODILESS and verb != "HEAD":
-        body = read_body(exchange.response_body, answered, options, "response", notes)
-        if body is not None and not _put(response, body, masker):
-            return None
+    bodiless = status in BODILESS or verb == "HEAD"
+    answered_body = None if bodiless else read_body(exchange.response_body, answered, options, "response", notes)
     metadata = metadata_of(exchange, notes)
     if metadata is not None and not (clean and _says_route(exchange, metadata) and masker.is_simple(metadata)):
         metadata = masker.value(metadata)
+    if sent_body is not None:
+        metadata = _put(request, masker.body(sent_body), "request", metadata)
+    if answered_body is not None:
+        metadata = _put(response, masker.body(answered_body), "response", metadata)
     wire: Message = {
         "request": _without_nothing(request, _IN_REQUEST), "response": response,
         "user_id": exchange.user_id, "company_id": exchange.company_id,
@@ -76,12 +77,11 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
     return _written(_without_nothing(wire, _IN_EVENT))
 
 
-def _put(message: Message, body: Body, masker: Masker) -> bool:
-    """Put a body, masked, into its message; return whether it fits there as it is."""
-    body = masker.body(body)
-    text = body.encoded()
+def _put(message: Message, body: Body, side: str, metadata: Any) -> Any:
+    """Put a masked body into its message; return the metadata with what there is to say of that."""
+    text, metadata = fit_body(body, side, metadata)
     message["body"], message["transfer_encoding"] = orjson.Fragment(text), body.transfer_encoding
-    return len(text) <= MAX_BODY
+    return metadata
 
 
 def _says_route(exchange: Exchange, metadata: dict[str, Any]) -> bool:

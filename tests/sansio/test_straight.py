@@ -147,11 +147,26 @@ def test_an_ordinary_exchange_goes_the_straight_way(said: dict[str, Any]):
 
 
 @pytest.mark.parametrize(
+    "said", [{}, {"metadata": {"team": "a"}}, {"metadata": {"request_body_truncated": 7, "pin": "1234"}}]
+)
+def test_bodies_that_have_to_be_cut_are_masked_once(said: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    large, masked = b'{"pin": "1234", "x": "%b", "sid": "sid=1"}' % (b"x" * 470_000), []
+    options, masker = BuildOptions(body_bytes=600_000), compile_masking()
+    made = ordinary(request_body=buffer(large, 600_000), response_body=buffer(large, 600_000), **said)
+    expected, mask = by_way_of_the_event(made, options, masker), Masker.body
+    monkeypatch.setattr(Masker, "body", lambda *arguments: masked.append(arguments[1]) or mask(*arguments))
+    assert straight.encode(made, options, masker, TRANSACTION) == expected
+    assert len(masked) == 2
+    assert b"1234" not in expected
+    assert b'"response_body_truncated":' in expected
+
+
+@pytest.mark.parametrize(
     "attributes",
     [
         {"status": None}, {"status": None, "error": "ValueError"}, {"metadata": {"much": "x" * 1_000_000}},
         {"head": scope_head([], "items", "query={me}", "GET")},
-        {"response_body": buffer(b'"' + b"x" * 500_000 + b'"', 600_000)}, {"user_id": {1, 2}},
+        {"user_id": {1, 2}},
     ],
 )  # fmt: skip
 def test_what_is_out_of_the_ordinary_does_not(attributes: dict[str, Any]):
