@@ -21,6 +21,10 @@ _PLAIN_PATH = re.compile(rf"[A-Za-z0-9{re.escape(_PATH_SAFE)}]*").fullmatch
 # Nothing of what a client spelt is spelt anew, but for what no URI can hold.
 _SPELT = "".join(map(chr, range(33, 127)))
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+# What the keys of an environ that are headers begin with, and the least text beyond all of them: before Python 3.13 to
+# compare a key with both takes two thirds of what startswith() takes.
+_HEADER = "HTTP_"
+_PAST_HEADERS = "HTTP" + chr(ord("_") + 1)
 _USUAL_BYTES = 2048
 """About what an exchange with a usual head holds, without its bodies."""
 _PAIR_BYTES = 130
@@ -207,8 +211,7 @@ class EnvironHead(RequestHead):
         self.scheme = get("wsgi.url_scheme") or "http"
         self._query: str = get("QUERY_STRING") or ""
         self.peer = get("REMOTE_ADDR") or None
-        # Those that begin with HTTP_: the backtick follows the underscore, and comparing takes less than cutting.
-        self._items = {key: value for key, value in environ.items() if "HTTP_" <= key < "HTTP`"}
+        self._items = {key: value for key, value in environ.items() if _HEADER <= key < _PAST_HEADERS}
         for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
             if value := get(key):
                 self._items[key] = value

@@ -34,9 +34,14 @@ _MAX_TEXT = 8192
 
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
-# What stands between brackets, in RE2. Without exponents ``e`` is a letter of ``true`` and ``false``.
-_TOKEN = rb'[^"\[\]{}eE]|[us]e|"(?:[^"\\]|\\(?s:.))*"'
-_CLOSING = rb"[\]}]"
+# The parts of the patterns of ``shallow`` and ``not_shallow``, in RE2.
+_REST = rb"(?s:.*)"
+_SPACE = rb"[ \t\r\n]*"
+_OPENING, _CLOSING = rb"[\[{]", rb"[\]}]"
+_STRING = rb'"(?:[^"\\]|\\(?s:.))*"'
+# What stands between brackets. Without exponents ``e`` is a letter of ``true`` and ``false``.
+_TOKEN = rb'[^"\[\]{}eE]|[us]e|' + _STRING
+_EXPONENT = rb"[0-9][eE]"
 _STARTS = frozenset(b'{["-0123456789tfn')
 _CONTAINERS = frozenset((dict, list))
 _UNCHANGED = frozenset((bool, type(None), orjson.Fragment))
@@ -135,25 +140,30 @@ def _shallow() -> Any:
     options = re2.Options()
     options.never_capture = True
     options.encoding = re2.Options.Encoding.LATIN1
-    return re2.compile(_levels(_TOKEN, _CLOSING) + _CLOSING + rb"[ \t\r\n]*", options)
+    return re2.compile(_nested(_TOKEN, _CLOSING) + _CLOSING + _SPACE, options)
 
 
 def not_shallow() -> bytes:
     """Return an RE2 pattern that matches from its start each document with an outline that is not ``shallow``.
 
-    A search over the same text that looks for something else can thus tell both. What no shallow document has takes
-    all the rest of the text with it; brackets are left open at the end of the text only, where nothing else gets to.
+    A search over the same text that looks for something else can thus tell both. The pattern is that of ``shallow``
+    with two more things in it: an exponent anywhere, and a bracket at the deepest level. Either takes all the rest of
+    the text with it. The brackets that are open by then are closed by the text's end, which nothing else can reach.
     """
-    token = rb"%b|[0-9][eE](?s:.*)" % _TOKEN
-    return _levels(token, rb"(?:%b|\z)" % _CLOSING, rb"|[\[{](?s:.*)") + rb"\z"
+    exponent, too_deep = _EXPONENT + _REST, _OPENING + _REST
+    return _nested(rb"%b|%b" % (_TOKEN, exponent), rb"(?:%b|\z)" % _CLOSING, too_deep) + rb"\z"
 
 
-def _levels(token: bytes, closing: bytes, deepest: bytes = b"") -> bytes:
-    """Return an RE2 pattern for an array or object up to its end: the content of MAX_DEPTH levels."""
-    content = b"(?:%b%b)*" % (token, deepest)
+def _nested(token: bytes, closing: bytes, deepest: bytes | None = None) -> bytes:
+    """Return an RE2 pattern for a container of at most MAX_DEPTH levels, up to where it closes.
+
+    ``token`` stands between brackets, ``closing`` ends each level but the outermost, ``deepest`` is what the innermost
+    may hold beside tokens.
+    """
+    content = b"(?:%b)*" % (token if deepest is None else b"%b|%b" % (token, deepest))
     for _ in range(MAX_DEPTH - 1):
-        content = rb"(?:%b|[\[{]%b%b)*" % (token, content, closing)
-    return rb"[ \t\r\n]*[\[{]" + content
+        content = b"(?:%b|%b%b%b)*" % (token, _OPENING, content, closing)
+    return _SPACE + _OPENING + content
 
 
 def exact(data: bytes) -> Any:
