@@ -25,8 +25,8 @@ class Apitally(Contestant):
         "Django": "import apitally.django",
     }
 
-    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # it can be flushed
-        self._kind, self.settings = kind, {}
+    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:
+        super().__init__(kind, url, eager=eager)
         self._options = {
             "write_token": "apt_" + "0" * 24, "otlp_endpoint": url, "capture_request_headers": True,
             "capture_request_body": True, "capture_response_body": True,

@@ -13,9 +13,6 @@ class Bare(Contestant):
     name = "bare"
     captures = "nothing"
 
-    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # every contestant's
-        self.settings = {}
-
     def wrap(self, app: Any) -> Any:
         """Return the application."""
         return app

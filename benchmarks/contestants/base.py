@@ -30,11 +30,10 @@ class Contestant(ABC):
     imports: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """For each kind, the statement with which an application imports it."""
 
-    settings: dict[str, Any]
-    """For Django: what its settings say."""
-
-    @abstractmethod
-    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None: ...
+    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # most take all three
+        self._kind = kind
+        self.settings: dict[str, Any] = {}
+        """For Django: what its settings say."""
 
     def host(self, app: Any) -> Any:
         """Return the application inside the framework that the product needs, which the bare one then has as well."""

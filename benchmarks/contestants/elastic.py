@@ -26,13 +26,12 @@ class Elastic(Contestant):
         "Django": "import elasticapm.contrib.django.middleware",
     }
 
-    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # it can be flushed
-        self._kind = kind
+    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:
+        super().__init__(kind, url, eager=eager)
         self._options = {
             "SERVICE_NAME": "benchmark", "SERVER_URL": url, "CAPTURE_BODY": "all", "CENTRAL_CONFIG": False,
             "CLOUD_PROVIDER": False, "METRICS_INTERVAL": "0s",
         }  # fmt: skip
-        self.settings = {}
         if kind == "Django":
             self.settings = {"ELASTIC_APM": self._options, "INSTALLED_APPS": ["elasticapm.contrib.django"]}
         self._module = importlib.import_module("elasticapm")

@@ -26,9 +26,9 @@ class Floor(Contestant):
     requirements = ("orjson", "isal")
     captures = "headers, both bodies to 100 kB each, nothing masked"
 
-    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # it knows no waiting
-        self.settings = {}
-        self._kind, self._url = kind, f"{url}/v1/events/batch"
+    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:
+        super().__init__(kind, url, eager=eager)
+        self._url = f"{url}/v1/events/batch"
         self._queue: SimpleQueue[Any] = SimpleQueue()
         self._taken = self._sent = 0
         self._end = threading.Event()

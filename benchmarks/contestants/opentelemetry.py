@@ -28,8 +28,8 @@ class OpenTelemetry(Contestant):
         for kind in KINDS
     }
 
-    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # it can be flushed
-        self._kind, self.settings = kind, {}
+    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:
+        super().__init__(kind, url, eager=eager)
         os.environ.update({f"{HEADERS}REQUEST": ".*", f"{HEADERS}RESPONSE": ".*"})
         sdk = importlib.import_module("opentelemetry.sdk.trace")
         export = importlib.import_module("opentelemetry.sdk.trace.export")

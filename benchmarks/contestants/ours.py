@@ -26,8 +26,8 @@ class Ours(Contestant):
     }
 
     def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:
+        super().__init__(kind, url, eager=eager)
         package = importlib.import_module("moesif_middleware")
-        self._kind = kind
         # A round of the eager comes faster than any server calls, and must not meet the bounds of the queue.
         room = {"queue_events": 1_000_000, "queue_bytes": 2**31} if eager else {}
         self.moesif = package.Moesif(application_id="benchmark", base_uri=url, **room)

@@ -24,7 +24,7 @@ class Sentry(Contestant):
     }
 
     def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:
-        self._kind, self.settings = kind, {}
+        super().__init__(kind, url, eager=eager)
         self._sdk = importlib.import_module("sentry_sdk")
         # A round of the eager comes faster than any server calls, and must not meet the bound of a hundred.
         room = {"transport_queue_size": 10_000} if eager else {}

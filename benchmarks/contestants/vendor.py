@@ -20,9 +20,9 @@ class _Vendor(Contestant):
     captures = "headers, both bodies"
     _eager: ClassVar[dict[str, Any]] = {"BATCH_SIZE": 1_000, "EVENT_BATCH_TIMEOUT": 0.2}
 
-    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:  # noqa: ARG002  # each has one kind
+    def __init__(self, kind: str, url: str, *, eager: bool = False) -> None:
+        super().__init__(kind, url, eager=eager)
         self._options = {"APPLICATION_ID": "benchmark", "BASE_URI": url, **(self._eager if eager else {})}
-        self.settings = {}
 
 
 class MoesifAsgi(_Vendor):
