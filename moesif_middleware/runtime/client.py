@@ -10,7 +10,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from types import FrameType
@@ -27,6 +27,7 @@ from ..sansio.exchange import BodyBuffer, EnvironHead, Exchange, RequestHead, Sc
 from ..sansio.governance import ALLOW, Allow, Block, Snapshot, sendable
 from ..sansio.headers import join_headers
 from ..sansio.identity import client_address, company_from, credential_names, user_from_authorization
+from ..sansio.joint import JointLook
 from ..sansio.masking import Masker, compile_masking
 from ..sansio.sampling import keep, weight
 from ..settings import Hooks, Masking, Settings
@@ -98,6 +99,7 @@ class Moesif:
         """Failures that were contained, by where they happened."""
         self._errors_said: set[str] = set()
         self._masker = compiled_masking(settings.masking)
+        self._joint: JointLook | None = None
         self._skips = compile_paths(settings.skip_paths)
         self.keeps_status = compile_statuses(settings.capture_statuses)
         self.keeps_media_type = compile_media_types(settings.capture_content_types)
@@ -118,7 +120,7 @@ class Moesif:
         self._fixed: Snapshot | None = None
         self.worker = Worker(
             settings, CollectorSink(settings) if sink is None else sink, self._encode, self._ledger_of,
-            notice=self._notice, dropped=self._dropped,
+            notice=self._notice, dropped=self._dropped, prepare=self._look_over,
         )  # fmt: skip
         self.hooks_before = any((self.hooks.identify_user, self.hooks.identify_company, self.hooks.get_session_token))
         self.hooks_after = any((self.hooks.skip, self.hooks.get_metadata))
@@ -667,6 +669,18 @@ class Moesif:
 
     def _ledger_of(self, kind: str) -> Ledger:
         return self.ledger if kind == "events" else self.updates
+
+    def _look_over(self, entries: Sequence[Entry]) -> None:
+        """Look over what is encoded next, in one search."""
+        if self._joint is None:
+            self._joint = JointLook(self._masker)
+        try:
+            self._joint.over(
+                entry.payload for entry in entries if entry.kind == "events" and entry.payload.weight is not None
+            )
+        except Exception as error:
+            # Each is looked at on its own then, and whatever is wrong with one is that one's.
+            _log.debug("no look over several exchanges: %s", type(error).__name__)
 
     def _encode(self, entry: Entry) -> bytes:
         if entry.kind != "events":

@@ -13,7 +13,8 @@ import random
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TransportError
@@ -42,6 +43,8 @@ _SLOW_SECONDS = 0.5
 """A request that lasts longer is a reason to put what there is into the spool."""
 _WORKER, _BESIDE, _SPOOLER = "moesif-worker", "moesif-beside", "moesif-spooler"
 """The names of the threads."""
+_TOGETHER = 64
+"""Entries that are prepared together."""
 _RELEASE_BYTES = 65_536
 """Bytes that encoding frees or takes before the queue is told: one lock for many small entries."""
 _LEAVE_SECONDS = 0.25
@@ -57,8 +60,9 @@ class SampledOut(Exception):  # names what happened, and never leaves the worker
 class Worker:
     """Delivers entries in the background.
 
-    ``encode`` turns an entry into the JSON that leaves; what it raises costs that one entry. ``notice`` is told every
-    answer. ``ledgers`` has the ledger of each kind, by kind, and ``dropped`` is told of every loss.
+    ``encode`` turns an entry into the JSON that leaves; what it raises costs that one entry. ``prepare`` sees those
+    that are encoded next, some at a time, and raises nothing. ``notice`` is told every answer. ``ledger`` returns the
+    ledger of a kind, and ``dropped`` is told of every loss.
     """
 
     def __init__(
@@ -70,11 +74,12 @@ class Worker:
         *,
         notice: Callable[[Answer], None],
         dropped: Callable[[str, int], None],
+        prepare: Callable[[Sequence[Entry]], None] | None = None,
         clock: Callable[[], float] = steady,
         draw: Callable[[], float] | None = None,
     ) -> None:
         self._settings, self.sink, self._encode, self._ledger = settings, sink, encode, ledger
-        self._notice, self._clock = notice, clock
+        self._notice, self._prepare, self._clock = notice, prepare, clock
         self._draw = draw or random.Random().random  # noqa: S311  # jitter, not a secret
         self._losses = Losses(ledger, dropped)
         self._spool: Spool | None = None
@@ -433,13 +438,17 @@ class Worker:
         settings = self._settings
         with self._encoding:
             entries = deque(self.queue.take(settings.batch_events, settings.batch_bytes))
+            prepared = 0
             born = min((entry.born for entry in entries), default=0.0)
             encoded: dict[str, list[bytes]] = {}
             freed = 0
             try:
                 while entries:
+                    if not prepared:
+                        prepared = self._prepare_next(entries)
                     item = self._encoded(entries[0])
                     entry = entries.popleft()
+                    prepared -= 1
                     freed += entry.cost - len(item or b"")
                     if abs(freed) >= _RELEASE_BYTES:
                         self.queue.release(freed)
@@ -454,6 +463,13 @@ class Worker:
                 for kind, items in encoded.items():
                     groups = split(items, settings.batch_events, settings.batch_bytes)
                     self.outbox.add(Batch(kind, group, born) for group in groups)
+
+    def _prepare_next(self, entries: Iterable[Entry]) -> int:
+        """Prepare the first of the entries together; return how many."""
+        chosen = list(islice(entries, _TOGETHER))
+        if self._prepare is not None:
+            self._prepare(chosen)
+        return len(chosen)
 
     def _encoded(self, entry: Entry) -> bytes | None:
         """Return the JSON of an entry, None when there is none and the ledger knows why."""

@@ -154,16 +154,19 @@ def read(
     limit: int,
     chunks: int = 0,
     look: Look | None = None,
+    clean: bytes | None = None,
 ) -> Body | None:
     """Return what an event says of a body, None when nothing passed.
 
     ``data`` is what was kept of it, ``total`` the bytes and ``chunks`` the pieces that passed; ``limit`` bounds the
-    bytes that are decoded. A ``look`` spares the mask that made it one over the same text. Never raises for any bytes.
+    bytes that are decoded. A ``look`` spares the mask that made it one over the same text; in ``clean``, which may be
+    the data, it is known to find nothing. Never raises for any bytes.
     """
     if not total and not data:
         return None
     notes: dict[str, Any] = {}
     cut = total > len(data)
+    glance = _Glance(look, clean)
     if content_encoding:
         try:
             data, complete = decoding.undo(data, content_encoding, limit)
@@ -178,7 +181,7 @@ def read(
             cut = cut or not complete
     if cut:
         notes["truncated"] = total
-    body = _structured(data, cut, content_type, notes, (chunks, total), look)
+    body = _structured(data, cut, content_type, notes, (chunks, total), glance)
     return body or _bytes(data, content_type, notes)
 
 
@@ -224,7 +227,7 @@ def _looks_compressed(data: bytes) -> bool:
 
 
 def _structured(
-    data: bytes, cut: bool, content_type: str, notes: dict[str, Any], passed: tuple[int, int], look: Look | None
+    data: bytes, cut: bool, content_type: str, notes: dict[str, Any], passed: tuple[int, int], glance: _Glance
 ) -> Body | None:
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type in streams.PARSERS:
@@ -239,9 +242,9 @@ def _structured(
     data = _utf8(data, content_type, cut)
     if media_type == _URLENCODED:
         # Some clients send a JSON document under this type; a bare scalar is the name of a field.
-        document = _json(data, cut, notes, look) if data.lstrip()[:1] in (b"{", b"[") else None
+        document = _json(data, cut, notes, glance) if data.lstrip()[:1] in (b"{", b"[") else None
         return document or _value(notes, forms.parse_urlencoded, data, cut, notes)
-    return _json(data, cut, notes, look)
+    return _json(data, cut, notes, glance)
 
 
 def _value(notes: dict[str, Any], parse: Callable[..., Any], *arguments: Any) -> Body | None:
@@ -253,10 +256,9 @@ def _value(notes: dict[str, Any], parse: Callable[..., Any], *arguments: Any) ->
     return None if jsontext.too_deep(value) else Body("json", value, notes=notes)
 
 
-def _json(data: bytes, cut: bool, notes: dict[str, Any], look: Look | None) -> Body | None:
+def _json(data: bytes, cut: bool, notes: dict[str, Any], glance: _Glance) -> Body | None:
     if not jsontext.looks_like_json(data):
         return None
-    glance = _Glance(look)
     outline = None if cut or len(data) < _LARGE else jsontext.outline(data)
     if outline is not None and not graphql.likely(outline) and glance.shallow(data):
         return Body("json", raw=data, notes=notes, looked=glance.looked)
@@ -264,6 +266,8 @@ def _json(data: bytes, cut: bool, notes: dict[str, Any], look: Look | None) -> B
         value, raw = jsontext.read_cut(data, glance.shallow) if cut else jsontext.parse(data)
     except ValueError:
         return None
+    if raw is not None:
+        glance.recall(raw)
     if type(value) in (dict, list) and (operation := graphql.operation(value)):
         notes.update(operation)
     return Body("json", value, raw=raw, notes=notes, looked=glance.looked)
@@ -272,18 +276,27 @@ def _json(data: bytes, cut: bool, notes: dict[str, Any], look: Look | None) -> B
 class _Glance:
     """Tells whether a document is shallow, by a look at it if there is one: a search takes as long as all the rest."""
 
-    __slots__ = ("_look", "looked")
+    __slots__ = ("_clean", "_look", "looked")
 
-    def __init__(self, look: Look | None) -> None:
-        self._look = look
+    def __init__(self, look: Look | None, clean: bytes | None) -> None:
+        self._look, self._clean = look, clean
         self.looked: tuple[Look, bool] | None = None
         """The look and what it said of a shallow document."""
+
+    def recall(self, data: bytes) -> bool:
+        """Return whether this is the text of which it is known that the look finds nothing."""
+        if self._look is None or data is not self._clean:
+            return False
+        self.looked = self._look, False
+        return True
 
     def shallow(self, data: bytes) -> bool:
         """Return whether a document is shallow, as ``jsontext.shallow`` does."""
         look = self._look
         if look is None:
             return jsontext.shallow(data)
+        if self.recall(data):
+            return True
         found = look.finds(data)
         if found and not jsontext.shallow(data):
             return False

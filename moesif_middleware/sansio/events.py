@@ -134,6 +134,7 @@ def read_body(
         limit=options.body_bytes,
         chunks=buffer.count,
         look=options.look,
+        clean=buffer.clean,
     )
     if body is not None and body.notes:
         for name, note in body.notes.items():

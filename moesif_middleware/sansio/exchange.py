@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 from urllib.parse import quote, unquote, unquote_to_bytes, urlsplit
 
@@ -334,10 +334,12 @@ def _unwrap(value: str) -> str:
 class BodyBuffer:
     """A bounded copy of the bytes that pass: the first ``limit`` of them are kept, all are counted."""
 
-    __slots__ = ("chunks", "count", "limit", "total")
+    __slots__ = ("chunks", "clean", "count", "limit", "total")
 
     def __init__(self, limit: int) -> None:
         self.chunks: list[bytes] = []
+        self.clean: bytes | None = None
+        """What was kept, when a look over it has found nothing."""
         self.limit = limit
         """Bytes kept at most."""
         self.total = 0
@@ -368,8 +370,10 @@ class BodyBuffer:
         return self.total > self.limit
 
     def getvalue(self) -> bytes:
-        """Return what was kept, as one piece."""
-        return self.chunks[0] if len(self.chunks) == 1 else b"".join(self.chunks)
+        """Return what was kept, as one piece, and keep it so."""
+        if len(self.chunks) > 1:
+            self.chunks = [b"".join(self.chunks)]
+        return self.chunks[0] if self.chunks else b""
 
 
 def _view(chunk: Any) -> bytes | memoryview:
@@ -393,12 +397,14 @@ class Exchange:
     __slots__ = (
         "blocked_by",
         "bodies",
+        "clean",
         "company_id",
         "direction",
         "ended",
         "error",
         "gone",
         "head",
+        "joined",
         "keep",
         "metadata",
         "outer",
@@ -450,6 +456,10 @@ class Exchange:
         self.keep = True
         """False once it is known that no event will be built: nothing more is captured."""
         self.skipped = False
+        self.clean: tuple[str, Set[str]] | None = None
+        """Its URI and texts of its headers, when a look over them has found nothing."""
+        self.joined: tuple[dict[str, str], dict[str, str]] | None = None
+        """The headers of both sides as an event has them, once somebody has joined them."""
 
     @property
     def wanted(self) -> bool:

@@ -35,7 +35,7 @@ from .secret_pairs import SecretPairs
 from .secret_text import SecretText
 from .secret_uris import SecretUris
 from .secret_values import RULES as VALUE_RULES
-from .secret_values import SecretValues, linear
+from .secret_values import Look, SecretValues, linear
 
 __all__ = ["RULES", "Masked", "Masker", "Report", "compile_masking"]
 
@@ -179,21 +179,60 @@ class Masker:
             response.headers = self._headers(response.headers, suspicious, report, "response.headers")
         return suspicious or not simple
 
+    def joint_looks(self) -> tuple[Look, Look] | None:
+        """Compile a look over what ``head_text`` makes of many requests, and one over many JSON bodies.
+
+        Each text stands behind a zero byte, and has none itself. None when looks tell nothing, as for ``look``.
+        """
+        if self.look is None or self._names.exact:
+            return None
+        hints = SecretHints(self._names)
+        whole = b"(?s:.*?)\\x00" + jsontext.not_shallow()
+        return (
+            self._values.look(_ENCODED, hints.uris),
+            self._values.look(_ASCII_ESCAPE, _ENCODED, hints.json, whole=whole),
+        )
+
+    def head_text(
+        self, uri: str, headers: Iterable[Mapping[str, str]], said: Iterable[str] = ()
+    ) -> tuple[frozenset[str], bytes]:
+        """Return what has to be looked at before a request's head counts as clean: texts, and as one text with its URI.
+
+        What was looked at for former requests is not among them.
+        """
+        texts = frozenset(self._unseen(headers, said))
+        return texts, self._head_text(uri, texts)
+
+    def _unseen(self, headers: Iterable[Mapping[str, str]], said: Iterable[str]) -> set[str]:
+        texts = {*said}
+        for each in headers:
+            texts.update(self._looked_at(each))
+        return texts - self._seen
+
+    def _head_text(self, uri: str, texts: Iterable[str]) -> bytes:
+        return b"%b\n%b" % (_encode("\n".join(texts)), self._uris.decoded(uri))
+
     def head(
-        self, uri: str, headers: Iterable[Mapping[str, str]], said: Iterable[str] = (), report: Report | None = None
+        self,
+        uri: str,
+        headers: Iterable[Mapping[str, str]],
+        said: Iterable[str] = (),
+        report: Report | None = None,
+        *,
+        clean: tuple[str, Set[str]] | None = None,
     ) -> tuple[str, bool]:
         """Return a request's URI masked, and whether headers, but for their names, and other texts are clean.
 
         One search tells, over all that was not searched before: a search costs more than its text, since what it needs
-        is seldom in the processor's cache.
+        is seldom in the processor's cache. ``clean`` are a URI and texts in which nothing was found.
         """
         if self._values.hidden or self._names.exact:
             return self.uri(uri, report, "request.uri"), False
-        texts = {*said}
-        for each in headers:
-            texts.update(self._looked_at(each))
-        new, look = texts - self._seen, self._uris.look
-        found = look.finds(b"%b\n%b" % (_encode("\n".join(new)), self._uris.decoded(uri)))
+        new, look = self._unseen(headers, said), self._uris.look
+        if clean is not None and clean[0] == uri and new <= clean[1]:
+            self._remember(new)
+            return uri, True
+        found = look.finds(self._head_text(uri, new))
         suspicious = {text for text in new if look.finds(_encode(text))} if found else _NONE
         if len(new) > len(suspicious):
             self._remember(new - suspicious)

@@ -24,7 +24,7 @@ _REST = b'(?:[^"\\\\]|\\\\.)*"\\s*:'
 class SecretHints:
     """The name rules as hints. Each matches wherever there is a name with a value, or a pair of both."""
 
-    __slots__ = ("json", "plain", "prose", "strings", "uri")
+    __slots__ = ("json", "plain", "prose", "strings", "uri", "uris")
 
     def __init__(self, names: SecretNames) -> None:
         self._compose(names.stems(escaped=True), names.last_stems())
@@ -49,6 +49,8 @@ class SecretHints:
         """For plain text, such as a JSON string stands for."""
         self.uri = _any(b"%s(?:%s|[^=&?#]*=)" % (word, plain), *others)
         """For plain text and for a URI once it is decoded."""
+        self.uris = _any(b"%s(?:%s|[^=&?#\\x00]*=)" % (word, plain), *others)
+        """For many of these, each behind a zero byte."""
         ends = b"[ \\t]*(?:[=:]|%3[Dd])"
         tail = b"[^A-Za-z\\s<>\"'=:&]*"
         quoted = b"[^\"'\\\\<>=:\\r\\n]*\\\\*[\"']%s[=:]" % _GAP

@@ -41,14 +41,12 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
     head, status, route, token = exchange.head, exchange.status, exchange.route, exchange.session_token
     if status is None:
         return None
-    uri, verb, sent, answered = head.uri, head.verb.upper(), head.headers, join_headers(exchange.response_headers)
+    uri, verb = head.uri, head.verb.upper()
     if "query=" in uri or "extensions=" in uri or uri.count("&") >= MAX_QUERY_PARAMETERS:
         # An operation of GraphQL, and more parameters than the collector takes.
         return None
-    if exchange.transaction_header:
-        sent = {**sent, TRANSACTION_HEADER: exchange.transaction_header}
-        answered[TRANSACTION_HEADER] = exchange.transaction_header
-    uri, clean = masker.head(uri, (sent, answered), () if route is None else (route,))
+    sent, answered = exchange.joined or joined_headers(exchange)
+    uri, clean = masker.head(uri, (sent, answered), () if route is None else (route,), clean=exchange.clean)
     notes: dict[str, Any] = {}
     request: Message = {
         "time": wire_time(exchange.started), "uri": uri, "verb": verb, "headers": masker.fields(sent, clean),
@@ -75,6 +73,15 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
         "blocked_by": exchange.blocked_by,
     }  # fmt: skip
     return _written(_without_nothing(wire, _IN_EVENT))
+
+
+def joined_headers(exchange: Exchange) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the headers of the request and of the response as an event has them, before they are masked."""
+    sent, answered = exchange.head.headers, join_headers(exchange.response_headers)
+    if exchange.transaction_header:
+        sent = {**sent, TRANSACTION_HEADER: exchange.transaction_header}
+        answered[TRANSACTION_HEADER] = exchange.transaction_header
+    return sent, answered
 
 
 def _put(message: Message, body: Body, side: str, metadata: Any) -> Any:
