@@ -259,9 +259,10 @@ def _value(notes: dict[str, Any], parse: Callable[..., Any], *arguments: Any) ->
 def _json(data: bytes, cut: bool, notes: dict[str, Any], glance: _Glance) -> Body | None:
     if not jsontext.looks_like_json(data):
         return None
-    outline = None if cut or len(data) < _LARGE else jsontext.outline(data)
-    if outline is not None and not graphql.likely(outline) and glance.shallow(data):
-        return Body("json", raw=data, notes=notes, looked=glance.looked)
+    whole = None if len(data) < _LARGE else jsontext.completed(data) if cut else data
+    outline = None if whole is None else jsontext.outline(whole)
+    if whole is not None and outline is not None and not graphql.likely(outline) and glance.shallow(whole):
+        return Body("json", raw=whole, notes=notes, looked=glance.looked)
     try:
         value, raw = jsontext.read_cut(data, glance.shallow) if cut else jsontext.parse(data)
     except ValueError:

@@ -53,6 +53,10 @@ _DIGIT_MAP = bytes(48 if 48 <= code <= 57 else 0 for code in range(256))
 _LONG_NUMBER = b"0" * 19
 # A number of more than _MAX_DIGITS shows as nine digits in a row among every 32nd byte.
 _SAMPLE, _SAMPLED_DIGITS = 32, b"0" * 9
+_CLOSERS = bytes.maketrans(b"[{", b"]}")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# Levels of nesting in what is closed before a cut; more would let a text of nothing but brackets take long.
+_MOST_CLOSED = 16
 _NUMERIC = b"-+.0123456789eE"
 _ESCAPES = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
@@ -218,14 +222,51 @@ def parse_cut(data: bytes) -> Any:
     return read_cut(data)[0]
 
 
+def completed(data: bytes) -> bytes | None:
+    """Return text of a document that was cut, without what the cut went through and with all closed that is open.
+
+    A guess in an eighth of the time that ``read_cut`` takes, which ``outline`` proves: that text is JSON only if no
+    bracket in a string led astray. It begins as it passed, up to the last bracket that closes. None where there is no
+    guess.
+    """
+    data = _without_number(data)
+    end = max(data.rfind(b"}"), data.rfind(b"]")) + 1
+    rest = data[end:].strip(_BLANK)
+    if not end or (rest and not rest.startswith(b",")):
+        return None
+    opened = _opened(data[:end])
+    if opened is None or (rest and not opened):
+        return None
+    try:
+        # What is left, in a container of its own.
+        rest = orjson.dumps(_partial(opened[-1:] + rest[1:]))[1:-1] if rest else rest
+    except (ValueError, TypeError):
+        return None
+    return b"".join((data[:end], b"," if rest else b"", rest, opened[::-1].translate(_CLOSERS)))
+
+
+def _opened(data: bytes) -> bytes | None:
+    """Return the brackets that are open at the end of a text, as far as can be told without looking for strings."""
+    brackets = data.translate(None, _NO_BRACKETS)
+    for _ in range(_MOST_CLOSED):
+        before, brackets = brackets, brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(before) == len(brackets):
+            break
+    return None if len(brackets) > MAX_DEPTH or b"]" in brackets or b"}" in brackets else brackets
+
+
+def _without_number(data: bytes) -> bytes:
+    """Return text that was cut without the number that the cut may have gone through."""
+    data = data.removeprefix(_BOM)
+    return data if data.endswith((b"true", b"false")) else data.rstrip(_NUMERIC)
+
+
 def read_cut(data: bytes, is_shallow: Callable[[bytes], bool] = shallow) -> tuple[Any, bytes | None]:
     """As ``parse_cut``; return the value's text too, None where orjson cannot write it.
 
     ``is_shallow`` is asked of the text as ``shallow`` is.
     """
-    data = data.removeprefix(_BOM)
-    if not data.endswith((b"true", b"false")):
-        data = data.rstrip(_NUMERIC)
+    data = _without_number(data)
     try:
         value = _partial(data)
     except ValueError:

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import sys
+import time
 import tracemalloc
 import zlib
 
@@ -459,6 +460,75 @@ def test_a_look_that_tells_a_cut_from_a_fault_changes_nothing(value, damage, len
         except ValueError:
             found.append("refused")
     assert found[0] == found[1]
+
+
+@settings(max_examples=500, deadline=None)
+@given(VALUES, DAMAGE, st.integers(1, 400), st.booleans())
+def test_a_cut_document_that_is_completed_says_what_was_read_of_it_before(value, damage, length, ascii_only):
+    """What of the guess is JSON has the same value as the slow way, which looks at every byte."""
+    data = bytearray(
+        json.dumps({"a": [value, {"b": value}], "c": value}, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    )
+    data = data[:length]
+    for place, byte in damage:
+        data[place % len(data)] = byte
+    completed = jsontext.completed(bytes(data))
+    if completed is not None and jsontext.outline(completed) is not None and jsontext.shallow(completed):
+        assert repr(jsontext.exact(completed)) == repr(jsontext.parse_cut(bytes(data)))
+
+
+ITEMS = b'{"items": [' + b'{"id": 12345, "name": "a name", "tags": ["x", "y"], "of": {"k": null}}, ' * 40
+
+
+@pytest.mark.parametrize(
+    ("tail", "end"),
+    [
+        (b"", b"]}"),
+        (b'{"id": 12345, "name": "a na', b',{"id":12345}]}'),
+        (b'{"id": 12345, "tags": ["x", "y"', b',{"id":12345,"tags":["x","y"]}]}'),
+        (b'{"id": 12345, "tags": ["x", "y"]', b', {"id": 12345, "tags": ["x", "y"]}]}'),
+        (b'{"id": 12345, "tags": ["x", "y"], "n', b', {"id": 12345, "tags": ["x", "y"]}]}'),
+        (b'{}], "next": "/items?page=2', b", {}]}"),
+        (b'{}], "next": "/items?page=2"', b', {}],"next":"/items?page=2"}'),
+        (b'{}], "more": true', b', {}],"more":true}'),
+        (b'{}], "count": 12', b", {}]}"),
+        (b"{}]}  ", b", {}]}"),
+    ],
+)
+def test_a_large_document_that_was_cut_is_not_parsed(tail, end):
+    body = read(ITEMS + tail, total=10_000)
+    assert body.raw == ITEMS.rstrip(b", ") + end
+    assert json.loads(body.raw) == jsontext.parse_cut(ITEMS + tail)
+    assert body.notes == {"truncated": 10_000}
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b'{"name": "a ] b", "of": {"k": "a [',
+        b'"a } b',
+        b'"a [ b", {"k": "l',
+        b'"\\"} b',
+        b'[1e400, {"a": 1}, "b',
+        b"[9, " * 30,
+    ],
+)
+def test_brackets_in_strings_and_what_no_parser_reads_are_left_to_the_parser(tail):
+    assert read(ITEMS + tail, total=10_000).value == jsontext.parse_cut(ITEMS + tail)
+
+
+@pytest.mark.parametrize("tail", [b"] x", b'{"a": 1}}', b'{"a": 1} {"b": 2', b"{}]} {", b"[" * 70])
+def test_what_is_no_beginning_of_json_is_not_completed(tail):
+    assert read(ITEMS + tail, total=10_000).transfer_encoding == "base64"
+
+
+@pytest.mark.parametrize(
+    "data", [b"[" * 50_000 + b"]" * 49_999, b"[]" * 50_000, b"[{" * 30_000, b"[[]" * 33_333, b'["]' * 33_333]
+)
+def test_brackets_take_no_time_to_complete(data):
+    began = time.thread_time()
+    jsontext.completed(data)
+    assert time.thread_time() - began < 0.1
 
 
 def test_a_large_document_is_parsed_when_asked_for_and_not_kept():
