@@ -387,6 +387,17 @@ def _view(chunk: Any) -> bytes | memoryview:
     return view.cast("B") if view.nbytes else b""
 
 
+class Heads:
+    """The URI and the headers of both sides as an event has them, before they are masked."""
+
+    __slots__ = ("answered", "clean", "sent", "uri")
+
+    def __init__(self, uri: str, sent: dict[str, str], answered: dict[str, str]) -> None:
+        self.uri, self.sent, self.answered = uri, sent, answered
+        self.clean: Set[str] | None = None
+        """Texts of the headers, when a look over them and the URI has found nothing."""
+
+
 class Exchange:
     """Everything that is known of one request while it runs, and all that an event is later built from.
 
@@ -397,14 +408,13 @@ class Exchange:
     __slots__ = (
         "blocked_by",
         "bodies",
-        "clean",
         "company_id",
         "direction",
         "ended",
         "error",
         "gone",
         "head",
-        "joined",
+        "heads",
         "keep",
         "metadata",
         "outer",
@@ -456,10 +466,8 @@ class Exchange:
         self.keep = True
         """False once it is known that no event will be built: nothing more is captured."""
         self.skipped = False
-        self.clean: tuple[str, Set[str]] | None = None
-        """Its URI and texts of its headers, when a look over them has found nothing."""
-        self.joined: tuple[dict[str, str], dict[str, str]] | None = None
-        """The headers of both sides as an event has them, once somebody has joined them."""
+        self.heads: Heads | None = None
+        """Its heads as an event has them, once somebody has put them so."""
 
     @property
     def wanted(self) -> bool:

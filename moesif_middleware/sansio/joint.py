@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from . import jsontext
-from .exchange import BodyBuffer, Exchange
+from .exchange import BodyBuffer, Exchange, Heads
 from .masking import Masker
 from .secret_values import Look
-from .straight import joined_headers
+from .straight import heads_of
 
 SEPARATOR = b"\0"
 MOST_TEXTS = 128
@@ -38,25 +38,25 @@ class JointLook:
         """Look over what ``straight.encode`` would look at. May raise for what makes no event; nothing needs it."""
         if self._sieves is None:
             return
-        heads: list[tuple[Exchange, frozenset[str]]] = []
+        found: list[tuple[Heads, frozenset[str]]] = []
         bodies: list[BodyBuffer] = []
         texts: list[bytes] = []
         documents: list[bytes] = []
         for exchange in exchanges:
-            exchange.joined = sent, answered = joined_headers(exchange)
+            exchange.heads = heads = heads_of(exchange)
             route = () if exchange.route is None else (exchange.route,)
-            unseen, text = self._masker.head_text(exchange.head.uri, (sent, answered), route)
+            unseen, text = self._masker.head_text(heads.uri, (heads.sent, heads.answered), route)
             if SEPARATOR not in text:
-                heads.append((exchange, unseen))
+                found.append((heads, unseen))
                 texts.append(text)
-            for buffer, headers in ((exchange.request_body, sent), (exchange.response_body, answered)):
+            for buffer, headers in ((exchange.request_body, heads.sent), (exchange.response_body, heads.answered)):
                 data = _document(buffer, headers)
                 if buffer is not None and data is not None:
                     bodies.append(buffer)
                     documents.append(data)
         for place in self._sieves[0].clean(texts):
-            exchange, unseen = heads[place]
-            exchange.clean = exchange.head.uri, unseen
+            heads, unseen = found[place]
+            heads.clean = unseen
         for place in self._sieves[1].clean(documents):
             bodies[place].clean = documents[place]
 

@@ -219,17 +219,17 @@ class Masker:
         said: Iterable[str] = (),
         report: Report | None = None,
         *,
-        clean: tuple[str, Set[str]] | None = None,
+        clean: Set[str] | None = None,
     ) -> tuple[str, bool]:
         """Return a request's URI masked, and whether headers, but for their names, and other texts are clean.
 
         One search tells, over all that was not searched before: a search costs more than its text, since what it needs
-        is seldom in the processor's cache. ``clean`` are a URI and texts in which nothing was found.
+        is seldom in the processor's cache. ``clean`` are texts in which, as in the URI, nothing was found.
         """
         if self._values.hidden or self._names.exact:
             return self.uri(uri, report, "request.uri"), False
         new, look = self._unseen(headers, said), self._uris.look
-        if clean is not None and clean[0] == uri and new <= clean[1]:
+        if clean is not None and new <= clean:
             self._remember(new)
             return uri, True
         found = look.finds(self._head_text(uri, new))

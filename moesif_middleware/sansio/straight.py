@@ -23,7 +23,7 @@ from .events import (
     metadata_of,
     read_body,
 )
-from .exchange import Exchange
+from .exchange import Exchange, Heads
 from .headers import join_headers
 from .masking import Masker
 
@@ -41,12 +41,12 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
     head, status, route, token = exchange.head, exchange.status, exchange.route, exchange.session_token
     if status is None:
         return None
-    uri, verb = head.uri, head.verb.upper()
+    heads, verb = exchange.heads or heads_of(exchange), head.verb.upper()
+    uri, sent, answered = heads.uri, heads.sent, heads.answered
     if "query=" in uri or "extensions=" in uri or uri.count("&") >= MAX_QUERY_PARAMETERS:
         # An operation of GraphQL, and more parameters than the collector takes.
         return None
-    sent, answered = exchange.joined or joined_headers(exchange)
-    uri, clean = masker.head(uri, (sent, answered), () if route is None else (route,), clean=exchange.clean)
+    uri, clean = masker.head(uri, (sent, answered), () if route is None else (route,), clean=heads.clean)
     notes: dict[str, Any] = {}
     request: Message = {
         "time": wire_time(exchange.started), "uri": uri, "verb": verb, "headers": masker.fields(sent, clean),
@@ -75,13 +75,13 @@ def encode(exchange: Exchange, options: BuildOptions, masker: Masker, transactio
     return _written(_without_nothing(wire, _IN_EVENT))
 
 
-def joined_headers(exchange: Exchange) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the headers of the request and of the response as an event has them, before they are masked."""
+def heads_of(exchange: Exchange) -> Heads:
+    """Return the heads of an exchange as an event has them, before they are masked."""
     sent, answered = exchange.head.headers, join_headers(exchange.response_headers)
     if exchange.transaction_header:
         sent = {**sent, TRANSACTION_HEADER: exchange.transaction_header}
         answered[TRANSACTION_HEADER] = exchange.transaction_header
-    return sent, answered
+    return Heads(exchange.head.uri, sent, answered)
 
 
 def _put(message: Message, body: Body, side: str, metadata: Any) -> Any:
