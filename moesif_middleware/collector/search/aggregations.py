@@ -10,7 +10,7 @@ from typing import Any, Final
 from .conditions import Context, between, operand_of
 from .errors import InvalidSearch
 from .fields import Field, Type
-from .intervals import Interval, parse_interval
+from .intervals import FIRST_BUCKETED, LAST_BUCKETED, Interval, parse_interval
 from .leaves import Scalar
 from .nodes import Between, Bound, Exists, Node, Not, Operator, any_of
 from .query import parse_query
@@ -394,12 +394,18 @@ def _date_histogram(options: object, path: str, context: Context) -> Histogram:
         width,
         _date_offset(members.get("offset", "0s"), at(path, "offset")),
         integer(members.get("min_doc_count", 0), at(path, "min_doc_count")),
-        _bounds(members, path, lambda value, place: _millis(value, place, context, zone)),
+        _bounds(members, path, lambda value, place: _bucketed(_millis(value, place, context, zone), place)),
         None if missing is None else _millis(missing, at(path, "missing"), context, zone),
         boolean(members.get("keyed", False), at(path, "keyed")),
         _histogram_order(members, path),
         zone,
     )
+
+
+def _bucketed(millis: int, path: str) -> int:
+    if not FIRST_BUCKETED <= millis <= LAST_BUCKETED:
+        raise InvalidSearch(path, "lies outside of the years 1900 to 2199, of which there are buckets")
+    return millis
 
 
 def _zone(members: dict[str, Any], path: str, context: Context) -> tzinfo:

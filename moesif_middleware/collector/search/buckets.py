@@ -22,7 +22,7 @@ from .aggregations import (
 from .errors import InvalidSearch
 from .fields import EVENTS, field_of
 from .grouping import OF_NOTHING, Grouping, GroupQuery, Groups, Row, Scope, metric_answer
-from .intervals import Buckets, Interval
+from .intervals import DAY, FIRST_BUCKETED, LAST_BUCKETED, Buckets, Interval
 from .sorting import Sort, ordering
 from .statement import Engine, Statement, condition
 from .times import wire_millis
@@ -34,6 +34,11 @@ class TimeRange:
 
     first: int | None
     last: int | None
+
+    @property
+    def short(self) -> bool:
+        """Whether it has two ends that are near enough for every month between them to be a branch of the SQL."""
+        return self.first is not None and self.last is not None and self.last - self.first < 3_660 * DAY
 
 
 class Aggregator:
@@ -174,18 +179,21 @@ class Aggregator:
         if not isinstance(spec.interval, Interval):
             return NumberRuler(spec, spec.interval)
         times = self._times
-        if spec.field.column is None or None in (times.first, times.last) or spec.missing is not None:
+        if spec.field.column is None or spec.missing is not None or not times.short:
             times = self._bounds(spec, scope)
         if times.first is None or times.last is None:
             return None
-        return DateRuler(spec, Buckets(spec.interval, spec.zone, int(spec.offset), times.first, times.last))
+        first, last = max(times.first, FIRST_BUCKETED), min(times.last, LAST_BUCKETED)
+        return (
+            DateRuler(spec, Buckets(spec.interval, spec.zone, int(spec.offset), first, last)) if first <= last else None
+        )
 
     def _bounds(self, spec: Histogram, scope: Scope) -> TimeRange:
         statement = self._engine.statement(self._kind)
         where = [condition(node, statement) for node in scope.where]
         missing = None if spec.missing is None else int(spec.missing)
         inner = statement.select([f"{statement.times(spec.field, missing)} AS v", "1 AS c"], where)
-        sql = f"SELECT min(v), max(v), sum(c) FROM ({inner}) WHERE v IS NOT NULL"  # noqa: S608
+        sql = f"SELECT min(v), max(v), sum(c) FROM ({inner}) WHERE v BETWEEN {FIRST_BUCKETED} AND {LAST_BUCKETED}"  # noqa: S608
         first, last, count = self._engine.rows(sql, statement.parameters())[0]
         ends = [int(end) for end in (*((first, last) if count else ()), *(spec.bounds or ()))]
         return TimeRange(min(ends), max(ends)) if ends else TimeRange(None, None)
@@ -278,7 +286,15 @@ class DateRuler:
     def sql(self, statement: Statement) -> str:
         """Return the SQL of the key of the bucket that a row falls into."""
         missing = None if self._spec.missing is None else int(self._spec.missing)
-        return statement.bucketed(self._spec.field, self._buckets.sql, times=True, missing=missing)
+        return statement.bucketed(self._spec.field, self._within, times=True, missing=missing)
+
+    def _within(self, value: str) -> str:
+        """Return the SQL of the key of a time's bucket, NULL for a time that is in none."""
+        key = self._buckets.sql(value)
+        if self._spec.field.column is not None:
+            # The time of the search bounds it already.
+            return key
+        return f"CASE WHEN {value} BETWEEN {FIRST_BUCKETED} AND {LAST_BUCKETED} THEN {key} END"
 
     def decode(self, key: float) -> float:
         """Return the start of a bucket from its key."""

@@ -18,6 +18,7 @@ import orjson
 from .fields import EVENTS, Column, Field, Type
 from .leaves import NUMBER, TIME_TEXT, Scalar, leaf_number, lower_ascii
 from .statement import FALSE, Key, SortKey, Statement, Value
+from .times import FIRST_MILLIS, LAST_MILLIS
 
 SEPARATOR: Final = "\0"
 """Between the members of a stored path; in a name it would be taken for one, so it is replaced there."""
@@ -264,11 +265,12 @@ class ClickHouseStatement:
 
     def floor(self, value: str, interval: float, offset: float) -> str:
         """Return the SQL of the whole number of intervals from ``offset`` down to which a number is rounded."""
-        return f"floor(({value} - {literal(offset)}) / {literal(interval)})"
+        number = f"floor(({value} - {literal(offset)}) / {literal(interval)})"
+        return f"if(isFinite({number}), {number}, NULL)"
 
     def percentiles(self, value: str, weight: str, percents: Sequence[float]) -> list[str]:
         """Return one aggregate for each of the percents: the smallest value that holds so much of the weight."""
-        return [f"quantileExactWeighted({percent / 100!r})({value}, {weight})" for percent in percents]
+        return [f"quantileExactWeighted({literal(percent / 100)})({value}, {weight})" for percent in percents]
 
     def sort_key(self, field: Field, *, descending: bool) -> SortKey:
         """Return the value by which documents are sorted: of several the highest when descending, else the least."""
@@ -308,7 +310,8 @@ class ClickHouseStatement:
         return numbers if missing is None else self._instead(numbers, field, f"toFloat64({literal(missing)})")
 
     def _times(self, field: Field, missing: float | None) -> str:
-        millis = f"arrayMap(m -> toInt64(m), {self._at(field, 'leaf.number', f'IN ({NUMBER}, {TIME_TEXT})')})"
+        numbers = self._at(field, "leaf.number", f"IN ({NUMBER}, {TIME_TEXT})")
+        millis = f"arrayMap(m -> toInt64(m), arrayFilter(m -> {_is_time('m')}, {numbers}))"
         return millis if missing is None else self._instead(millis, field, f"toInt64({literal(int(missing))})")
 
     def _instead(self, values: str, field: Field, missing: str) -> str:
@@ -332,15 +335,21 @@ def _at(field: Field, path: str, *, below: bool) -> str:
     return f"({same} OR startsWith({path}, {literal(whole + SEPARATOR)}))" if below else same
 
 
+def _is_time(number: str) -> str:
+    """Return the condition that a number lies within the years that a time may have."""
+    return f"{number} >= {literal(FIRST_MILLIS)} AND {number} <= {literal(LAST_MILLIS)}"
+
+
 def _column_or(column: Column, missing: Scalar | None) -> str:
     if missing is None or not column.nullable:
         return column.name
     name = column.name
     if isinstance(missing, str) and column.type is not Type.TEXT:
         name, missing = f"toString({name})", TEXT_KEY + missing
-    elif isinstance(missing, float):
-        # Integers and doubles have no type in common there.
-        name = f"toFloat64({name})"
+    elif not isinstance(missing, str):
+        # Integers have no type in common with doubles there, nor those with a sign with large ones without.
+        cast = "toInt64" if isinstance(missing, int) and abs(missing) < 2**63 else "toFloat64"
+        return f"ifNull({cast}({name}), {cast}({literal(missing)}))"
     return f"ifNull({name}, {literal(missing)})"
 
 
@@ -382,7 +391,7 @@ class LeafValue:
 
     def time(self, operator: str, millis: int) -> str:
         """Compare it as a time."""
-        return f"(d IN ({NUMBER}, {TIME_TEXT}) AND toInt64(n) {operator} {literal(millis)})"
+        return f"(d IN ({NUMBER}, {TIME_TEXT}) AND {_is_time('n')} AND toInt64(n) {operator} {literal(millis)})"
 
     def matches(self, pattern: str) -> str:
         """Return whether its text contains a match of an RE2 pattern."""

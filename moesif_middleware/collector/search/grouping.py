@@ -164,12 +164,14 @@ def metric_sql(metric: Metric, value: str, statement: Statement) -> list[str]:
     column = metric.field.column
     weight = "1" if column is not None and column.name == "weight" else "w"
     counted = f"sum(CASE WHEN {value} IS NOT NULL THEN {weight} END)"
+    # As doubles: a sum of integers that 64 bits do not hold is an error to SQLite, and wraps around in ClickHouse.
+    total = f"sum({value} * 1.0 * {weight})"
     match metric.kind:
         case "sum":
             # Nothing adds up to 0, also where it is sorted by.
-            return [f"coalesce(sum({value} * {weight}), 0)"]
+            return [f"coalesce({total}, 0)"]
         case "avg":
-            return [f"sum({value} * {weight}) * 1.0 / {counted}"]
+            return [f"{total} / {counted}"]
         case "value_count":
             return [f"coalesce({counted}, 0)"]
         case "cardinality":

@@ -15,6 +15,16 @@ from .times import from_millis, to_millis
 
 DAY: Final = 86_400_000
 
+FIRST_BUCKETED: Final = to_millis(datetime(1900, 1, 1, tzinfo=UTC))
+LAST_BUCKETED: Final = to_millis(datetime(2200, 1, 1, tzinfo=UTC)) - 1
+"""The ends of the times that are in a bucket: those beyond, such as the year 9999 or 1, mean never.
+
+Each month, or each clock change, between the first and the last time is a branch of the SQL.
+"""
+
+LONGEST: Final = 36_525 * DAY
+"""The longest interval, and the longest offset."""
+
 _FIXED: Final = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY}
 _CALENDAR: Final = {
     "minute": "m",
@@ -43,6 +53,8 @@ def parse_interval(text: str, path: str, *, calendar: bool | None = None) -> Int
     if found is None or int(found[1]) == 0:
         raise InvalidSearch(path, f"{text!r} is not an interval such as 1d, 90m or month")
     count, unit = int(found[1]), found[2]
+    if count * _FIXED.get(unit, DAY) > LONGEST:
+        raise InvalidSearch(path, f"{text!r} is over a hundred years")
     if calendar is False and (unit in "wMqy" or text in _CALENDAR):
         raise InvalidSearch(path, f"{text!r} is not of a fixed length: use calendar_interval")
     if unit in _MONTHS or unit == "w" or calendar:
@@ -74,8 +86,9 @@ class Buckets:
         value = f"({value} - {self.offset})" if self.offset else value
         if self.interval.months:
             starts = list(self._month_starts())
-            whens = " ".join(f"WHEN {value} < {end} THEN {start}" for start, end in pairwise(starts))
-            start = f"CASE {whens} ELSE {starts[-1]} END" if whens else str(starts[-1])
+            # Of branches with and without a sign ClickHouse makes no type.
+            whens = " ".join(f"WHEN {value} < {end} THEN CAST({start} AS Int64)" for start, end in pairwise(starts))
+            start = f"CASE {whens} ELSE CAST({starts[-1]} AS Int64) END" if whens else str(starts[-1])
             # The difference keeps a missing time missing.
             return f"({value} - {value} + {start})"
         shift = self._shift_sql(value)

@@ -25,7 +25,7 @@ from .conditions import (
 from .errors import InvalidSearch
 from .fields import Field
 from .nodes import EVERYTHING, NOTHING, Between, Bound, Exists, Glob, Matches, Node, Not, Operator, Wild, all_of, any_of
-from .reading import at, known, mapping, text
+from .reading import at, known, listed, mapping, text
 
 MAX_DEPTH: Final = 64
 MAX_LENGTH: Final = 10_000
@@ -53,9 +53,9 @@ def parse_query_string(value: object, path: str, context: Context) -> Node:
     known(
         members, ("query", "default_field", "fields", "default_operator", "boost", "analyze_wildcard", "lenient"), path
     )
-    names = members.get("fields", [members.get("default_field", "*")])
+    given = "fields" if "fields" in members else "default_field"
     place = at(path, "query")
-    fields = tuple(context.field(name, at(path, "fields")) for name in names)
+    fields = tuple(context.field(name, at(path, given)) for name in listed(members.get(given, "*")))
     operator = text(members.get("default_operator", "or"), at(path, "default_operator")).lower()
     parser = _Parser(text(members.get("query"), place), place, context, fields, every=operator == "and")
     return parser.parse()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -54,13 +55,16 @@ def integer(value: object, path: str, lowest: int = 0, highest: int = 2**53) -> 
 
 
 def number(value: object, path: str) -> int | float:
-    """Return a number that may be written as text."""
+    """Return a finite number that may be written as text."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value
     try:
-        return float(value) if isinstance(value, str) else integer(value, path)
+        found = float(value) if isinstance(value, str) else math.nan
     except ValueError:
-        raise InvalidSearch(path, f"a number is needed, not {value!r}") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise InvalidSearch(path, f"a number is needed, not {value!r}")
+    return found
 
 
 def boolean(value: object, path: str) -> bool:

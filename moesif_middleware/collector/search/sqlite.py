@@ -6,6 +6,7 @@ an array stands in the path (or a header name must be found without case) the fu
 
 from __future__ import annotations
 
+import math
 import re
 import sqlite3
 from bisect import bisect_left
@@ -20,7 +21,7 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 from .fields import EVENTS, Column, Field
 from .leaves import Scalar, is_header_path, values_at
 from .statement import FALSE, Key, SortKey, Statement, Value
-from .times import iso_millis
+from .times import FIRST_MILLIS, LAST_MILLIS, iso_millis
 
 FEW: Final = 50
 """Up to so many values are bound one by one; more go in as one JSON array."""
@@ -82,7 +83,9 @@ class SQLiteStatement:
     def bind(self, value: str | float) -> str:
         """Return the SQL that stands for a literal."""
         name = f"p{len(self._parameters)}"
-        self._parameters[name] = value
+        # An integer that is too large for SQLite is a double in the documents that it reads as well.
+        large = isinstance(value, int) and not -(2**63) <= value < 2**63
+        self._parameters[name] = float(value) if large else value
         return f":{name}"
 
     def parameters(self) -> Any:
@@ -420,11 +423,15 @@ def _rank(value: Scalar) -> tuple[int, float, bytes]:
 def _millis(value: object) -> int | None:
     if isinstance(value, str):
         return iso_millis(value)
-    return int(value) if isinstance(value, (int, float)) else None
+    return int(value) if isinstance(value, (int, float)) and FIRST_MILLIS <= value <= LAST_MILLIS else None
 
 
 def _floor_to(value: object, interval: float, offset: float) -> float | None:
-    return (value - offset) / interval // 1 if isinstance(value, (int, float)) else None
+    if not isinstance(value, (int, float)):
+        return None
+    number = (value - offset) / interval // 1
+    # SQLite writes the doubles of an array with fifteen digits, integers with all.
+    return int(number) if abs(number) < 2**63 else number if math.isfinite(number) else None
 
 
 class _Percentiles:

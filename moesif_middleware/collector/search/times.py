@@ -14,6 +14,10 @@ from zoneinfo import ZoneInfo
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
 
+FIRST_MILLIS: Final = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MILLISECOND
+LAST_MILLIS: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MILLISECOND
+"""The ends of the years 1 to 9999: a number beyond them is no time, whether it is asked for or stands in a document."""
+
 _ISO: Final = re.compile(
     r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:[.,](\d{1,9}))?)?)?)?(Z|[+-]\d\d(?::?\d\d)?)?",
     re.ASCII,
@@ -77,11 +81,12 @@ def parse_time(value: str | float, now_ms: int, zone: tzinfo = UTC) -> Span:
     Days, weeks and months are those of ``zone``. Raises ValueError, which says what is wrong.
     """
     try:
-        if isinstance(value, str):
-            return _parse_text(value.strip(), now_ms, zone)
-        return Span(int(value), int(value))
+        span = _parse_text(value.strip(), now_ms, zone) if isinstance(value, str) else Span(int(value), int(value))
     except (OverflowError, OSError):
         raise ValueError(f"{value!r} is out of range for a time") from None
+    if span.first < FIRST_MILLIS or span.last > LAST_MILLIS:
+        raise ValueError(f"{value!r} is out of range for a time")
+    return span
 
 
 def _parse_text(text: str, now_ms: int, zone: tzinfo) -> Span:
