@@ -47,6 +47,7 @@ _BOUNDS: Final[Mapping[str, Callable[[float, float], bool]]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
+_ONE_VALUE: Final = frozenset({"sum", "avg", "min", "max", "cardinality", "value_count"})
 _names: Final = lru_cache(maxsize=1_024)(split_path)
 _QUERIES: Final = ("query", "post_filter")
 
@@ -94,7 +95,8 @@ class Criteria:
                 yield key, {"metrics": {"value": value}}
 
     def _values(self, store: Store, app: str, who: Document, most: int) -> dict[str, float]:
-        clauses = [who, *([self.events["query"]] if self.events and "query" in self.events else [])]
+        counted = (self.events or {}).get("query")
+        clauses = [who, counted] if counted else [who]
         by_id = {"terms": {"field": f"{self.id_field}.raw", "size": most}, "aggs": {"metric": self.metric}}
         body = {"size": 0, "track_total_hits": False, "query": {"bool": {"filter": clauses}}, "aggs": {"id": by_id}}
         buckets = store.search(app, "events", body, *self.times)["aggregations"]["id"]["buckets"]
@@ -148,7 +150,7 @@ def text_of(value: Any) -> str:
     """Return a value as it stands in a template: whole numbers without a point, objects and arrays as JSON."""
     if isinstance(value, str):
         return value
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**63:
         value = int(value)
     return orjson.dumps(value).decode()
 
@@ -165,7 +167,14 @@ def _events(events: Any, id_field: str, now_ms: int) -> tuple[Document, tuple[tu
     by_id = {"terms": {"field": id_field}, "aggs": {"metric": metric}}
     body = {"query": events.get("query") or {"match_all": {}}, "aggs": {"id": by_id}}
     check_search("events", body, now_ms, "criteria.events", inside="aggs.id.aggs.")
+    at("criteria.events.metric", one_value, metric)
     return metric, tuple((name, events[name]) for name in _BOUNDS if name in events)
+
+
+def one_value(metric: Mapping[str, Any]) -> None:
+    """Accept an aggregation that gives one number. It has been checked as an aggregation."""
+    if _ONE_VALUE.isdisjoint(metric):
+        raise Unfit("must be a metric with one value")
 
 
 def _bound(value: Any) -> None:

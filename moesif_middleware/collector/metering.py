@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from .checks import Unfit, any_object, at
-from .criteria import CALLS
+from .criteria import CALLS, one_value
 from .parameters import Period
 from .search import check_search
 from .search.times import iso_millis, wire_millis
@@ -25,6 +25,9 @@ Document = dict[str, Any]
 
 MOST_COMPANIES: Final = 1_000
 """Companies of one report, those with the most events first."""
+
+MOST_USAGE: Final = 2.0**53
+"""The largest usage: what a multiplier such as 1e308 makes of a few calls could not be written down."""
 
 INTERVALS: Final = ("minute", "hour", "day", "week", "month", "quarter", "year")
 AGGREGATORS: Final = ("sum", "avg", "min", "max")
@@ -47,15 +50,15 @@ class Meter:
         body, plan = orjson.loads(document["es_query"] or "{}"), document["billing_plan"]
         params = plan.get("params") or {}
         aggregations = list((body.get("aggs") or {}).values()) or [dict(CALLS)]
-        clauses = [body[name] for name in ("query", "post_filter") if name in body]
+        clauses = [body[name] for name in ("query", "post_filter") if body.get(name)]
         multiplier, rounding = params.get("usage_multiplier") or 1, params.get("usage_rounding_mode") or ""
         return cls(document["_id"], plan["provider_slug"], {"bool": {"filter": clauses}}, aggregations[0],
                    float(multiplier), rounding)  # fmt: skip
 
     def usage(self, metric: float) -> int:
         """Return what is billed for a metric."""
-        product = metric * self.multiplier
-        return {"up": math.ceil, "down": math.floor}.get(self.rounding, round)(product)
+        rounded = {"up": math.ceil, "down": math.floor}.get(self.rounding, round)
+        return rounded(_writable(metric * self.multiplier))
 
     def by_day(self, store: Store, app: str, period: Period, company: str | None) -> Iterator[tuple[str, int, float]]:
         """Yield (company, first millisecond of a day, metric) for the days of a period that have events."""
@@ -86,6 +89,10 @@ class Meter:
         return found
 
 
+def _writable(metric: float) -> float:
+    return max(-MOST_USAGE, min(metric, MOST_USAGE))
+
+
 def check_query(value: Any, now_ms: int) -> str:
     """Return a meter's search as JSON text. Raises Unfit and InvalidSearch."""
     try:
@@ -95,15 +102,14 @@ def check_query(value: Any, now_ms: int) -> str:
     at("es_query", any_object, body)
     if unknown := [name for name in body if name not in ("query", "post_filter", "aggs", "size")]:
         raise Unfit("is not used: write query, post_filter, aggs", f"es_query.{unknown[0]}")
+    check_search("events", body, now_ms, "es_query")
     if len(body.get("aggs") or {}) > 1:
         raise Unfit("must be one aggregation", "es_query.aggs")
-    check_search("events", body, now_ms, "es_query")
     for name, metric in (body.get("aggs") or {}).items():
         # Only where it stands below a group is it known to be a number.
         steps = {"date_histogram": {"field": "request.time", "calendar_interval": "day"}, "aggs": {name: metric}}
         check_search("events", {"aggs": {"steps": steps}}, now_ms, "es_query.aggs", inside="aggs.steps.aggs.")
-        if not {"sum", "avg", "min", "max", "cardinality", "value_count"} & set(metric):
-            raise Unfit("must be a metric with one value", f"es_query.aggs.{name}")
+        at(f"es_query.aggs.{name}", one_value, metric)
     return orjson.dumps(body).decode()
 
 
@@ -132,7 +138,7 @@ def usage_reports(store: Store, app: str, meter: Meter, period: Period, company:
                 "success": True,
                 "usage_start_time": wire_millis(start),
                 "usage_end_time": wire_millis(start + 24 * 3_600_000),
-                "meter_metric": round(metric),
+                "meter_metric": round(_writable(metric)),
                 "meter_usage": usage,
                 "report_total_usage": usage,
                 "provider_requests": [],

@@ -57,6 +57,15 @@ def usage(everywhere: Running, key: str, **query: Any) -> list[tuple[str, int, i
             {"params": {"usage_multiplier": 0.4, "usage_rounding_mode": "down"}},
             [("c1", 2, 0), ("c1", 1, 0), ("c2", 10, 4)],
         ),
+        (
+            {"es_query": {"query": {}, **DURATION, "post_filter": None}},
+            [("c1", 200, 200), ("c1", 100, 100), ("c2", 1000, 1000)],
+        ),
+        ({"params": {"usage_multiplier": 1e308}}, [("c1", 2, 2**53), ("c1", 1, 2**53), ("c2", 10, 2**53)]),
+        (
+            {"es_query": {"aggs": {"a": {"max": {"field": "metadata.none", "missing": 1e308}}}}},
+            [("c1", 2**53, 2**53), ("c1", 2**53, 2**53), ("c2", 2**53, 2**53)],
+        ),
     ],
 )
 def test_a_report_is_what_a_company_used_in_a_day(

@@ -292,6 +292,16 @@ def test_every_printed_form_of_the_keystore_is_served(running: Running, prefix: 
         ("cohorts", {**COHORT, "criteria": {"query": {"geo_shape": {}}}}, "criteria.query.geo_shape: is not"),
         ("cohorts", {**COHORT, "criteria": {"events": {"query": {"geo": {}}}}}, "criteria.events.query.geo: is not"),
         ("cohorts", {**COHORT, "criteria": {"events": {"metric": {"top": {}}}}}, "criteria.events.metric.top: is not"),
+        (
+            "cohorts",
+            {**COHORT, "criteria": {"events": {"metric": {"top_hits": {}}}}},
+            "criteria.events.metric: must be a metric with one value",
+        ),
+        (
+            "billing/meters",
+            {"name": "m", "billing_plan": {"provider_slug": "moesif"}, "es_query": {"aggs": 5}},
+            "es_query.aggs: an object is needed",
+        ),
         ("cohorts", {**COHORT, "criteria": {"events": {"gt": {"of": "x"}}}}, "criteria.events.gt: must be a number"),
         ("cohorts", {**COHORT, "criteria": {"events": {"gt": {"field": 5}}}}, "criteria.events.gt: must be a number"),
         ("cohorts", {**COHORT, "criteria": {"events": {"over": 1}}}, "criteria.events.over: is not supported"),

@@ -77,6 +77,8 @@ def computed(store: Store, **cohort: Any) -> dict[str, Any]:
         ({"criteria": {**FREE, "events": {"gt": 3}}}, {"much"}),
         ({"criteria": {**FREE, "events": {"gte": 3, "lt": 20}}}, {"little"}),
         ({"criteria": {"events": {"gte": 5}}}, {"much", "pays"}),
+        ({"criteria": {"query": {}, "events": {"query": None, "gte": 5}}}, {"much", "pays"}),
+        ({"criteria": {"events": {"query": {}, "gte": 5}}}, {"much", "pays"}),
         ({"criteria": {"events": {"lte": 3}}}, {"little", "stranger"}),
         ({"criteria": {"events": {"lt": 3}}, "from": "-1d"}, set()),
         ({"criteria": {"events": {"gte": 2}}, "from": "-10d", "to": "-8d"}, {"stranger"}),
@@ -109,6 +111,11 @@ def test_a_member_has_the_values_of_the_rule_s_variables(store: Store) -> None:
         "much": {"a": "20"},
         "pays": {"a": "5", "b": '{"deep":[1,2]}'},
     }
+
+
+def test_a_value_that_no_integer_holds_is_written_as_a_number(store: Store) -> None:
+    put(store, "users", {"user_id": "odd", "metadata": {"plan": "free", "quota": 1e308}})
+    assert computed(store, criteria=FREE)["user_rules"]["odd"][0]["values"] == {"0": "free", "1": "1e+308"}
 
 
 def test_a_cohort_s_sample_rate_is_its_members_rate(store: Store) -> None:
