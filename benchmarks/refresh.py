@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import orjson
 
-from moesif_middleware.runtime.feed import give_way
+from moesif_middleware.runtime.turns import give_way
 from moesif_middleware.sansio.conditions import Subject
 from moesif_middleware.sansio.exchange import ScopeHead
 from moesif_middleware.sansio.governance import EMPTY, Ruleset, Snapshot, compile_config, compile_rules

@@ -20,6 +20,7 @@ from ..sansio.protocol import CONFIG_TAG_HEADER, RULES_TAG_HEADER, Answer, own_w
 from ..settings import Settings
 from .bell import Bell
 from .late import LateTransport, load_for_uwsgi
+from .turns import give_way
 
 _log = logging.getLogger(__name__)
 
@@ -31,15 +32,6 @@ REST_SECONDS = 0.2
 """How long a fork waits for the thread to end when it is idle."""
 LEAST_INTERVAL = 10.0
 """Seconds between two fetches that tags ask for."""
-
-
-PAUSE_SECONDS = 0.0001
-"""How long the compiling of a large config rests after each millisecond or so of work."""
-
-
-def give_way() -> None:
-    """Let other threads run: they wait 5 ms for the interpreter otherwise, however short what they have to do is."""
-    time.sleep(PAUSE_SECONDS)
 
 
 class _Document:

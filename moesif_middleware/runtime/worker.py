@@ -1,7 +1,7 @@
 """The delivery thread: takes entries, encodes them, sends batches, and decides what happens to a refused one.
 
-One daemon thread, started with the first entry. When a batch is due while it waits for an answer, a second one encodes
-and sends that one beside it; with a spool, another puts there what waits for too long. While the collector is ill no
+One daemon thread, started with the first entry. When a batch is due while it waits for an answer, another one encodes
+and sends that beside it; with a spool, yet another puts there what waits for too long. While the collector is ill no
 request is begun but one at a time, and everything else waits in the bounded queue or in the spool. After a fork the
 child begins with nothing.
 """
@@ -14,6 +14,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ from .losses import Losses
 from .outbox import Held, Outbox
 from .queue import BoundedQueue, Entry
 from .sinks import Sink
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .spool import Spool
@@ -41,9 +43,10 @@ LEASE_SECONDS = 30.0
 """How much longer a lease of the spool is than a request to the collector may be."""
 _SLOW_SECONDS = 0.5
 """A request that lasts longer is a reason to put what there is into the spool."""
-_WORKER, _BESIDE, _SPOOLER = "moesif-worker", "moesif-beside", "moesif-spooler"
-"""The names of the threads."""
-_TOGETHER = 64
+_WORKER, _SPOOLER = "moesif-worker", "moesif-spooler"
+_BESIDE = ("moesif-beside-1", "moesif-beside-2")
+"""The names of the threads. With two beside it, one encodes while the collector has two batches."""
+_TOGETHER = 16
 """Entries that are prepared together."""
 _RELEASE_BYTES = 65_536
 """Bytes that encoding frees or takes before the queue is told: one lock for many small entries."""
@@ -107,12 +110,16 @@ class Worker:
         self._failures = 0
         self._thread: threading.Thread | None = None
         self._asides: dict[str, threading.Thread] = {}
+        self._turns = Turns()
+        self._latest = float("-inf")
+        """When the latest entry came."""
         self._starting = threading.RLock()
         self._answering = threading.RLock()
         """Held to look at the health and to replace it."""
         self._encoding = threading.RLock()
         """Held by the thread that takes entries out of the queue: hooks run on one thread at a time."""
-        self._wake, self._due, self._slow, self._waiters = Bell(), Bell(), Bell(), Waiters()
+        self._wake, self._slow, self._waiters = Bell(), Bell(), Waiters()
+        self._due = {name: Bell() for name in _BESIDE}
         self._watching = False
         """Whether the spooler has seen that there is a request in flight."""
         self._resting = False
@@ -136,11 +143,11 @@ class Worker:
             ledger.capture("dropped", "closed")
             return
         ledger.capture("queued")
-        count = self.queue.put(Entry(kind, payload, cost, self._clock()), worth)
+        self._latest = now = self._clock()
+        count = self.queue.put(Entry(kind, payload, cost, now), worth)
         if count == 1 or count == self._settings.batch_events or self.queue.bytes > self._settings.batch_bytes:
             self._wake.ring()
-            if _BESIDE in self._asides:
-                self._due.ring()
+            self._call_beside()
         if self._parked:
             # It was not the end after all.
             self._parked, self._deadline = False, None
@@ -290,7 +297,7 @@ class Worker:
             return [*([self._thread] if self._thread is not None else ()), *self._asides.values()]
 
     def _ring(self) -> None:
-        for bell in (self._wake, self._due, self._slow):
+        for bell in (self._wake, *self._due.values(), self._slow):
             bell.ring()
 
     def _join(self, seconds: float) -> None:
@@ -439,6 +446,7 @@ class Worker:
         with self._encoding:
             entries = deque(self.queue.take(settings.batch_events, settings.batch_bytes))
             prepared = 0
+            self._turns.begin()
             born = min((entry.born for entry in entries), default=0.0)
             encoded: dict[str, list[bytes]] = {}
             freed = 0
@@ -448,6 +456,8 @@ class Worker:
                         prepared = self._prepare_next(entries)
                     item = self._encoded(entries[0])
                     entry = entries.popleft()
+                    if self._deadline is None:
+                        self._turns.step(self.queue.count, self._latest)
                     prepared -= 1
                     freed += entry.cost - len(item or b"")
                     if abs(freed) >= _RELEASE_BYTES:
@@ -491,8 +501,8 @@ class Worker:
         self._flights[me] = self._clock()
         # After that: the others look at the flights before they wait, and this one at them.
         if self._wanted_beside():
-            self._start_aside(_BESIDE, self._run_beside)
-            self._due.ring()
+            self._start_beside()
+            self._call_beside()
         if self._spool is not None and not self._watching:
             self._start_aside(_SPOOLER, self._run_spooler)
             self._slow.ring()
@@ -561,12 +571,23 @@ class Worker:
 
     # Beside the delivery thread, and at the end
 
-    def _run_beside(self) -> None:
+    def _start_beside(self) -> None:
+        """Start one more thread that sends, when each of those that there are waits for an answer."""
+        missing = [name for name in _BESIDE if name not in self._asides]
+        if missing and len(self._flights) > len(_BESIDE) - len(missing):
+            self._start_aside(missing[0], partial(self._run_beside, missing[0]))
+
+    def _call_beside(self) -> None:
+        for name, bell in self._due.items():
+            if name in self._asides:
+                bell.ring()
+
+    def _run_beside(self, name: str) -> None:
         while not (self.closed or self._resting):
-            self._due.wait(None)
+            self._due[name].wait(None)
             while self._wanted_beside() and self._aside(self._step):
                 pass
-        self._leave_aside(_BESIDE)
+        self._leave_aside(name)
 
     def _wanted_beside(self) -> bool:
         """Return whether something may be sent beside the request that is in flight."""

@@ -518,7 +518,7 @@ class Crossing:
         return max(map(len, self.together))
 
 
-def test_two_batches_are_in_flight_when_much_is_due(server: FaultServer, make: Callable[..., Moesif]) -> None:
+def test_three_batches_are_in_flight_when_much_is_due(server: FaultServer, make: Callable[..., Moesif]) -> None:
     """The time that the collector takes is not lost, each event arrives once, and hooks run on one thread at a time."""
     server.script = crossing = Crossing(0.1)
     inside, overlaps = [0], []
@@ -532,7 +532,7 @@ def test_two_batches_are_in_flight_when_much_is_due(server: FaultServer, make: C
     moesif = make(hooks=Hooks(mask_event=mask), batch_events=10, flush_interval=60.0)
     submit(moesif, 60)
     assert moesif.flush(20)
-    assert crossing.most == 2
+    assert crossing.most == 3
     assert set(overlaps) == {1}
     assert (len(server.stored), server.accepted) == (60, 60)
 
@@ -556,32 +556,32 @@ def test_what_replaces_the_former_goes_in_order(server: FaultServer, make: Calla
         moesif.update_user({"user_id": "one", "metadata": {"number": number}})
         submit(moesif, 1)
     assert moesif.flush(20)
-    assert crossing.most == 2
+    assert crossing.most >= 2
     assert all(paths.count("/v1/users/batch") <= 1 for paths in crossing.together)
     told = [user["metadata"]["number"] for post in server.posts if "users" in post.path for user in post.json]
     assert told == list(range(40))
     assert len(server.stored) == 40
 
 
-def test_two_failures_at_once_are_one_step_of_the_back_off(
+def test_failures_at_once_are_one_step_of_the_back_off(
     server: FaultServer, make: Callable[..., Moesif], caplog: pytest.LogCaptureFixture
 ) -> None:
     """What was begun before the collector fell ill says nothing new, and nothing is begun beside another until then."""
-    server.script = crossing = Crossing(0.1, Reply(503), Reply(503), Reply(503))
+    server.script = crossing = Crossing(0.1, *[Reply(503)] * 4)
     moesif = make(batch_events=10, flush_interval=60.0)
     moesif.worker._draw = lambda: 0.4
     submit(moesif, 60)
-    until(lambda: moesif.worker.failures == 2)
+    until(lambda: moesif.worker.failures == 3)
     assert moesif.worker.health.failures == 1
     assert moesif.flush(20)
-    assert [len(paths) for paths in crossing.together[:4]] == [1, 2, 1, 1]
+    assert [len(paths) for paths in crossing.together[:5]] == [1, 2, 3, 1, 1]
     assert len([record for record in caplog.records if "does not take events" in record.message]) == 1
     assert (len(server.stored), server.accepted) == (60, 60)
 
 
 def test_a_late_success_does_not_end_an_illness(server: FaultServer, make: Callable[..., Moesif]) -> None:
     """The collector answered the one that began later, and asked for time."""
-    delays = iter([0.3, 0.05])
+    delays = iter([0.3, 0.05, 0.3])
     first = iter([Reply(), Reply(429, {"Retry-After": "1"})])
     times: list[float] = []
 
@@ -594,10 +594,10 @@ def test_a_late_success_does_not_end_an_illness(server: FaultServer, make: Calla
     server.script = script
     moesif = make(batch_events=10, flush_interval=60.0)
     submit(moesif, 60)
-    until(lambda: moesif.stats()["delivered"] == 10)
+    until(lambda: moesif.stats()["delivered"] == 20)
     assert moesif.worker.health.ill
     assert moesif.flush(20)
-    assert times[2] - times[1] >= 0.99
+    assert times[3] - times[1] >= 0.99
     assert (len(server.stored), server.accepted) == (60, 60)
 
 
