@@ -120,12 +120,12 @@ class _Call:
 
     async def _read_ahead(self) -> bytes:
         """Read the body up to the capture limit, for a rule that reads it; the handler gets every byte of it."""
-        ahead = bytearray()
+        kept, pieces = self.moesif.ahead_buffer(self.exchange), []
         stream = self._request._payload  # noqa: SLF001  # as below
-        while len(ahead) < self.moesif.body_limit and (piece := await stream.readany()):
-            ahead += piece
-        self._saw(bytes(ahead))
-        return bytes(ahead)
+        while kept.total < kept.limit and (piece := await stream.readany()):
+            kept.feed(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def _saw(self, data: bytes) -> None:
         if data:

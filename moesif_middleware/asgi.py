@@ -227,10 +227,11 @@ class _Call:
 
     async def block(self, decision: Block) -> None:
         """Answer in the application's place."""
-        body = decision.body
-        length = (b"content-length", b"%d" % len(body))
-        await self.send({"type": "http.response.start", "status": decision.status, "headers": [length]})
-        await self.send({"type": "http.response.body", "body": b"" if self.exchange.head.verb == "HEAD" else body})
+        length = decision.content_length
+        headers = [] if length is None else [(b"content-length", length.encode())]
+        await self.send({"type": "http.response.start", "status": decision.status, "headers": headers})
+        body = b"" if self.exchange.head.verb == "HEAD" else decision.body
+        await self.send({"type": "http.response.body", "body": body})
 
     async def _read_ahead(self) -> None:
         """Read the body up to the capture limit, for a rule that reads it; the application gets every message of it."""

@@ -253,7 +253,8 @@ class _Call:
         response = HttpResponse(body, status=block.status)
         # The rule's own Content-Type, or none: Django's default would say that it is HTML.
         del response.headers["Content-Type"]
-        response.headers["Content-Length"] = str(len(block.body))
+        if block.content_length is not None:
+            response.headers["Content-Length"] = block.content_length
         return response
 
     def leave(self, response: Any) -> bool:

@@ -200,7 +200,8 @@ class _Incoming(httputil.HTTPMessageDelegate):
         self._head: tuple[Any, Any] = (None, None)
         self._held: list[bytes] | None = None
         """The body so far, for a rule that reads it."""
-        self._size = 0
+        self._room = 0
+        """Bytes that may still be held back."""
 
     async def headers_received(self, start_line: StartLine, headers: httputil.HTTPHeaders) -> None:
         """Identify and decide, and let the application in."""
@@ -216,7 +217,7 @@ class _Incoming(httputil.HTTPMessageDelegate):
         if exchange is not None and moesif.hooks_before:
             await hooks.arun(hooks.before(moesif.hooks, exchange, connection.request, moesif.failed))
         if exchange is not None and moesif.reads_body and _has_body(headers):
-            self._held = []
+            self._held, self._room = [], moesif.ahead_buffer(exchange).limit
         else:
             await self._let_in()
 
@@ -235,10 +236,11 @@ class _Incoming(httputil.HTTPMessageDelegate):
             await _awaited(self._inside(inner.data_received, chunk))
 
     def _block(self, decision: Block, exchange: Exchange) -> None:
-        length = httputil.HTTPHeaders({"Content-Length": str(len(decision.body))})
+        length = decision.content_length
+        headers = httputil.HTTPHeaders({} if length is None else {"Content-Length": length})
         start_line = httputil.ResponseStartLine("", decision.status, responses.get(decision.status, "Blocked"))
         body = b"" if exchange.head.verb == "HEAD" else decision.body
-        self._connection.write_headers(start_line, length, body)
+        self._connection.write_headers(start_line, headers, body)
         self._connection.finish()
 
     def _inside(self, call: Callable[..., Any], *arguments: Any) -> Any:
@@ -256,8 +258,8 @@ class _Incoming(httputil.HTTPMessageDelegate):
             self._moesif.saw(exchange, chunk)
         if self._held is not None:
             self._held.append(chunk)
-            self._size += len(chunk)
-            if self._size >= self._moesif.body_limit:
+            self._room -= len(chunk)
+            if self._room <= 0:
                 await self._let_in()
         elif self._inner is not None:
             await _awaited(self._inside(self._inner.data_received, chunk))

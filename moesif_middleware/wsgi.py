@@ -182,9 +182,9 @@ class _Call:
 
     def block(self, decision: Block) -> list[bytes]:
         """Answer in the application's place."""
-        body = decision.body
-        self.start_response(_status_line(decision.status), [("Content-Length", str(len(body)))])
-        chunks = [b"" if self.exchange.head.verb == "HEAD" else body]
+        length = decision.content_length
+        self.start_response(_status_line(decision.status), [] if length is None else [("Content-Length", length)])
+        chunks = [b"" if self.exchange.head.verb == "HEAD" else decision.body]
         self._keep(chunks)
         self.finish()
         return chunks

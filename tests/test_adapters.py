@@ -166,6 +166,28 @@ def test_a_rule_that_reads_the_body_takes_nothing_from_the_application(adapter: 
         assert len(recorder.events) == 2
 
 
+@pytest.mark.parametrize(
+    "settings", [{"capture_body": False}, {"skip_paths": ["/echo"]}, {"capture_content_types": ["text/plain"]}]
+)
+def test_a_rule_reads_the_body_whatever_the_event_keeps_of_it(adapter: Adapter, settings: dict[str, Any]) -> None:
+    """Or a setting about events would switch rules off."""
+    with watched(adapter, **settings) as (door, _, recorder):
+        recorder.use(rules=BLOCKS_A_BODY)
+        good = b'{"kind": "good", "more": "' + b"x" * 150_000 + b'"}'
+        assert door.ask("POST", "/echo", b'{"kind": "bad"}').status == 403
+        assert door.ask("POST", "/echo", good).body == good
+        assert not [event for event in recorder.events if "body" in event["request"]]
+
+
+def test_an_answer_without_content_has_no_content_length(adapter: Adapter) -> None:
+    """Nor a body (RFC 9110, 8.6 and 15.3.5)."""
+    with watched(adapter) as (door, stage, recorder):
+        recorder.use(rules=BLOCK.replace(b"429", b"204"))
+        answer = door.ask("GET", "/things/5")
+        assert (answer.status, answer.body, answer.header("content-length")) == (204, b"", None)
+        assert stage.log == []
+
+
 def test_what_cannot_be_masked_is_not_sent(adapter: Adapter) -> None:
     """The mask fails: the client notices nothing, nothing leaves, and it is counted."""
 

@@ -25,6 +25,7 @@ Applied = list[tuple[Rule, Mapping[str, str]]]
 
 _NO_VALUES: Mapping[str, str] = {}
 _PLACE = itemgetter(0)
+_WITHOUT_CONTENT = frozenset((204, 304))
 
 
 class Allow(NamedTuple):
@@ -41,13 +42,18 @@ class Block(NamedTuple):
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    """Complete but for Content-Length, which the server or adapter knows."""
+    """Complete but for Content-Length, which a server may set by itself."""
     body: bytes
     """Left out by the adapter when the verb is HEAD; empty where the status allows none."""
     rule_id: str
     """The ``_id`` of the rule that had the last word: the event's ``blocked_by``."""
     rules: tuple[str, ...] = ()
     """The ids of all rules that applied."""
+
+    @property
+    def content_length(self) -> str | None:
+        """Return what Content-Length says, also to HEAD; None for a status that has none (RFC 9110, 8.6)."""
+        return None if self.status in _WITHOUT_CONTENT else str(len(self.body))
 
 
 Decision = Allow | Block
