@@ -310,6 +310,20 @@ def test_the_application_reads_every_byte_however_it_reads(how: str, limit: int 
         assert limit == 20 or event["request"]["body"]["kind"] == "x"
 
 
+@pytest.mark.parametrize("length", ["\xb2", "1" * 5_000, "-1", "five"])
+def test_a_content_length_that_is_no_number_is_the_applications_to_refuse(recorder: Recorder, length: str) -> None:
+    """Also where a rule reads the body."""
+    recorder.use(rules=RULES_THAT_READ_THE_BODY)
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        assert environ["CONTENT_LENGTH"] == length
+        start_response("400 Bad Request", [])
+        return []
+
+    call(MoesifMiddleware(app, recorder.moesif), **{"CONTENT_LENGTH": length, "wsgi.input": Pipe(b"{}")})
+    assert [event["response"]["status"] for event in recorder.events] == [400]
+
+
 def test_what_is_read_again_is_no_news(recorder: Recorder) -> None:
     """Django seeks in bodies that can, and some applications read theirs twice: the event has it once."""
 

@@ -46,11 +46,11 @@ class Input:
         """Read the body up to the capture limit, for a rule that reads it; the application gets every byte of it.
 
         ``length`` is the request's Content-Length, which bounds what may be read of a stream that does not end by
-        itself; empty when there is none.
+        itself; empty when there is none. Of what is no number frameworks make an empty body.
         """
         made = cls(stream, exchange, moesif)
         limit = moesif.ahead_buffer(exchange).limit
-        most = min(int(length), limit) if length.isdigit() else limit
+        most = min(_number(length), limit) if length else limit
         pieces: list[bytes] = []
         while most > 0 and (piece := made.read(most)):
             pieces.append(piece)
@@ -168,6 +168,14 @@ def _position(stream: Any) -> int | None:
     except (OSError, ValueError, AttributeError, TypeError):
         # One that says so and cannot tell where it stands is none.
         return None
+
+
+def _number(length: str) -> int:
+    try:
+        return int(length)
+    except ValueError:
+        # "²" is one to isdigit(), and thousands of digits are too many for Python.
+        return 0
 
 
 _END = object()
