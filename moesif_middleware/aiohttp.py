@@ -86,7 +86,8 @@ async def _serve(handle: Moesif, request: web.Request, handler: Handler) -> web.
 
 
 def _head(request: web.Request) -> RequestHead:
-    return target_head(request.method, request.raw_path, request.scheme, request.remote, list(request.raw_headers))
+    target = request.raw_path.encode("utf-8", "surrogateescape")
+    return target_head(request.method, target, request.scheme, request.remote, list(request.raw_headers))
 
 
 class _Call:
@@ -140,20 +141,27 @@ class _Call:
         if isinstance(response, web.WebSocketResponse):
             self._done = True
             return
+        if response is self._response:
+            # The application is watched twice by mistake, and both tell.
+            return
+        self._response = response
         try:
-            # First: it is by the response's end that the request is counted, whatever goes wrong in between.
-            self._look_at(response)
-            self._prepare(response)
+            self._set_headers(response)
+            if not self._done:
+                # First: it is by the response's end that the request is counted, whatever goes wrong in between.
+                self._look_at(response)
+                self._prepare(response)
         except Exception as error:
             self.moesif.failed("response", error)
 
-    def _prepare(self, response: web.StreamResponse) -> None:
-        exchange = self.exchange
+    def _set_headers(self, response: web.StreamResponse) -> None:
         for name, value in self._headers:
             response.headers[name] = value
-        if exchange.transaction_header:
-            response.headers[TRANSACTION_HEADER] = exchange.transaction_header
-        self._response = response
+        if self.exchange.transaction_header:
+            response.headers[TRANSACTION_HEADER] = self.exchange.transaction_header
+
+    def _prepare(self, response: web.StreamResponse) -> None:
+        exchange = self.exchange
         exchange.status = response.status
         # What is written to a compressed response is not compressed yet.
         exchange.response_headers = [

@@ -80,9 +80,11 @@ class _Connection(httputil.HTTPConnection):
     def begin(self, start_line: httputil.RequestStartLine, headers: httputil.HTTPHeaders) -> None:
         """Take note of the request."""
         context = self.inner.context
-        pairs = [(name.encode("latin-1"), value.encode("utf-8")) for name, value in headers.get_all()]
+        # Tornado reads every byte as Latin-1.
+        pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.get_all()]
         self.request = httputil.HTTPServerRequest(connection=self.inner, start_line=start_line, headers=headers)
-        head = target_head(start_line.method, start_line.path, context.protocol, context.remote_ip, pairs)
+        target = start_line.path.encode("latin-1")
+        head = target_head(start_line.method, target, context.protocol, context.remote_ip, pairs)
         exchange = self.moesif.begin(head)
         exchange.outer = self.inner.exchange if isinstance(self.inner, _Connection) else None
         self.exchange = exchange

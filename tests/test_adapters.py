@@ -324,7 +324,7 @@ def test_wrapped_twice_is_captured_once(adapter: Adapter) -> None:
     stage = Stage()
     with recording() as recorder, adapter.serve(stage, [recorder.moesif, recorder.moesif]) as door:
         assert door.ask("GET", "/who/ann").status == 200
-        assert [event["user_id"] for event in recorder.events] == ["ann"]
+        assert [(event["user_id"], event["response"]["body"]) for event in recorder.events] == [("ann", "ann")]
         assert recorder.moesif.stats()["captured"] == 1
 
 

@@ -89,8 +89,11 @@ class RequestHead(ABC):
     def uri(self) -> str:
         """Return scheme, host, path and query."""
         authority = self.headers.get("host") or self._server() or "localhost"
-        query = self.query_string
-        return f"{self.scheme}://{authority}{self.wire_path}{'?' if query else ''}{query}"
+        path, query = self.wire_path, self.query_string
+        if path == "*":
+            # OPTIONS of the server itself (RFC 9112, 3.3).
+            path = ""
+        return f"{self.scheme}://{authority}{path}{'?' if query else ''}{query}"
 
     @property
     @abstractmethod
@@ -151,7 +154,9 @@ class ScopeHead(RequestHead):
             if path.isascii() and raw == path.encode() and b"%" not in raw and b"?" not in raw:
                 return path
             raw = raw.partition(b"?")[0]
-            if unquote_to_bytes(raw) == _encoded(path):
+            decoded = unquote_to_bytes(raw)
+            # Most servers put U+FFFD where the bytes are no UTF-8.
+            if decoded == _encoded(path) or decoded.decode("utf-8", "replace") == path:
                 return _spelt(raw)
         return _quoted(path)
 
@@ -183,14 +188,15 @@ class ScopeHead(RequestHead):
 
 
 def target_head(
-    verb: str, target: str, scheme: str, peer: str | None, raw_headers: list[tuple[bytes, bytes]]
+    verb: str, target: bytes, scheme: str, peer: str | None, raw_headers: list[tuple[bytes, bytes]]
 ) -> ScopeHead:
     """Return the head for a request target as it stood on the request line (RFC 9112, 3.2)."""
-    raw_path, _, query = target.partition("?")
-    raw_path = _without_origin(raw_path)
+    raw_path, _, query = target.partition(b"?")
+    if b"://" in raw_path[:8]:
+        raw_path = _without_origin(raw_path.decode("latin-1")).encode("latin-1")
     scope = {
-        "method": verb, "scheme": scheme, "path": unquote(raw_path), "raw_path": raw_path.encode(),
-        "query_string": query.encode(), "client": (peer, 0),
+        "method": verb, "scheme": scheme, "path": unquote_to_bytes(raw_path).decode("utf-8", "replace"),
+        "raw_path": raw_path, "query_string": query, "client": (peer, 0),
     }  # fmt: skip
     return ScopeHead(scope, raw_headers)
 

@@ -167,6 +167,27 @@ async def test_the_handle_starts_with_the_application_and_delivers_at_its_end(mo
     moesif.close(5.0)
 
 
+async def test_what_aiohttp_answers_for_a_handler_that_raised_is_not_captured_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The exchange is the delivery thread's by then."""
+    submitted: list[Any] = []
+
+    async def fail(request: web.Request) -> web.StreamResponse:
+        raise ZeroDivisionError
+
+    app = web.Application()
+    app.router.add_get("/", fail)
+    async with serving(app) as (client, recorder):
+        submit = recorder.moesif.submit
+        monkeypatch.setattr(recorder.moesif, "submit", lambda *args: submitted.append(args[0]) or submit(*args))
+        async with client.get("/") as answer:
+            assert (answer.status, len(answer.headers.getall("X-Moesif-Transaction-Id"))) == (500, 1)
+        assert [(each.status, each.response_body) for each in submitted] == [(None, None)]
+        (event,) = recorder.events
+    assert (event["response"]["status"], event["metadata"]["exception"]) == (500, "ZeroDivisionError")
+
+
 async def test_what_a_handler_raises_after_its_answer_makes_no_second_event() -> None:
     """Nor does what it raises while it serves a websocket."""
 

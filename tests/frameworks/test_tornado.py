@@ -20,6 +20,7 @@ from moesif_middleware.testing import Recorder, recording
 from moesif_middleware.tornado import MoesifMiddleware
 from tests.test_wsgi import RULES_THAT_READ_THE_BODY
 
+OURS = "x-moesif-transaction-id"
 BODY = b'{"kind": "x", "text": "' + b"y" * 300_000 + b'"}'
 
 
@@ -112,6 +113,22 @@ async def test_a_target_in_absolute_form_is_one_uri_and_its_path_meets_skip_path
         (event,) = recorder.events
         assert event["request"]["uri"] == "http://shop.test/inner/m%C3%BCll?a=1"
         assert recorder.moesif.stats()["skipped"] == 1
+
+
+async def test_bytes_beyond_ascii_are_those_on_the_wire() -> None:
+    """Tornado shows each as a Latin-1 character."""
+    request = b"GET /caf\xc3\xa9/\xe9?q=\xc3\xa9 HTTP/1.1\r\nHost: x\r\nX-A: Zo\xc3\xab\r\nX-B: Zo\xeb\r\n\r\n"
+    async with serving() as (where, recorder):
+        async with connected(where, request):
+            await until(lambda: recorder.moesif.stats()["captured"])
+        (event,) = recorder.events
+    assert event["request"]["uri"] == "http://x/caf%C3%A9/%E9?q=%C3%A9"
+    assert event["request"]["headers"] == {
+        "host": "x",
+        "x-a": "Zoë",
+        "x-b": "Zoë",
+        OURS: event["request"]["headers"][OURS],
+    }
 
 
 async def test_hooks_may_be_asynchronous_and_get_tornados_request() -> None:

@@ -161,6 +161,17 @@ def test_raw_bytes_in_a_path_are_percent_encoded():
     assert head.uri == "http://localhost/J%C3%BCrgen"
 
 
+@pytest.mark.parametrize("path", ["/caf\ufffd", b"/caf\xe9".decode("utf-8", "surrogateescape")])
+def test_a_path_that_is_no_utf_8_stays_as_it_stood_on_the_wire(path):
+    """However the server shows it to the application."""
+    assert ScopeHead({"path": path, "raw_path": b"/caf%E9"}, []).uri == "http://localhost/caf%E9"
+
+
+@pytest.mark.parametrize("head", [ScopeHead({"path": "*", "raw_path": b"*"}, []), EnvironHead({"PATH_INFO": "*"})])
+def test_a_request_for_the_server_itself_has_a_uri_without_a_path(head):
+    assert head.uri == "http://localhost"
+
+
 def test_the_first_500_query_parameters_are_kept():
     query = "&".join(f"p{number}={number}" for number in range(501))
     found = wire(exchange(query=query.encode()))
