@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import lru_cache
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -34,10 +35,12 @@ from ..settings import Hooks, Masking, Settings
 from . import hooks as hooks_module
 from .clock import pause, steady
 from .feed import Feed
+from .late import load
 from .ledger import Ledger
 from .paths import compile_media_types, compile_paths, compile_statuses
 from .queue import VITAL, Entry, priority
 from .sinks import CollectorSink, Sink
+from .turns import give_way
 from .worker import SampledOut, Worker
 
 if TYPE_CHECKING:
@@ -116,7 +119,7 @@ class Moesif:
         self._ids_are_final = True
         """Whether no application has yet changed an id, by identify(), after the rules were asked."""
         self._pid = os.getpid()
-        self.feed: Feed | None = Feed(settings) if sink is None else None
+        self.feed: Feed | None = Feed(settings, warm_up=self._warm_up) if sink is None else None
         self._fixed: Snapshot | None = None
         self.worker = Worker(
             settings, CollectorSink(settings) if sink is None else sink, self._encode, self._ledger_of,
@@ -682,6 +685,11 @@ class Moesif:
             # Each is looked at on its own then, and whatever is wrong with one is that one's.
             _log.debug("no look over several exchanges: %s", type(error).__name__)
 
+    def _warm_up(self) -> None:
+        """Make what the first event needs, a little at a time, before a request would have to wait for it."""
+        self._masker.joint_looks(pause=give_way)
+        load()
+
     def _encode(self, entry: Entry) -> bytes:
         if entry.kind != "events":
             payload = self._masker.action(entry.payload) if entry.kind == "actions" else entry.payload
@@ -774,8 +782,9 @@ def _show_debug_lines() -> None:
         logger.addHandler(logging.StreamHandler())
 
 
+@lru_cache(maxsize=8)
 def compiled_masking(masking: Masking) -> Masker:
-    """Return what masks by these settings. Raises ConfigurationError, which names the setting."""
+    """Return what masks by these settings, compiled once. Raises ConfigurationError, which names the setting."""
     try:
         return compile_masking(**{item.name: getattr(masking, item.name) for item in fields(masking)})
     except ConfigurationError as error:

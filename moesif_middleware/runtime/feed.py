@@ -48,8 +48,15 @@ class _Document:
 class Feed:
     """Keeps ``snapshot`` fresh on a daemon thread of its own, so that a hanging delivery does not stale the rules."""
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        warm_up: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``warm_up`` is called on the thread before it fetches for the first time, and raises nothing."""
+        self._settings, self._clock, self._warm_up = settings, clock, warm_up
         self.snapshot: Snapshot = EMPTY
         self._reset()
 
@@ -127,6 +134,7 @@ class Feed:
         self._reset()
 
     def _run(self) -> None:
+        self._warm_up()
         jitter = random.Random()  # noqa: S311  # spreads a fleet's requests
         while not (self._stopped or self._resting):
             now = self._clock()

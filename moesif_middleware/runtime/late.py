@@ -56,10 +56,11 @@ class LateTransport:
 
 
 def load() -> None:
-    """Import it, what it imports with its first connection, and what compresses."""
+    """Import it, what it imports with its first connection, what compresses, and what reads over bodies."""
     with _importing:
         importlib.import_module(".transport", __package__)
         importlib.import_module(".compression", __package__)
+        importlib.import_module("msgspec")
         codecs.lookup("idna")  # or Python imports it when the first connection looks up its host
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
@@ -123,8 +123,8 @@ class Masker:
     """
 
     __slots__ = (
-        "_binary_names", "_json", "_names", "_ordinary", "_pairs", "_paths", "_plain", "_prose", "_seen", "_strings",
-        "_text", "_uris", "_values", "_withholds", "look",
+        "_binary_names", "_joint", "_json", "_names", "_ordinary", "_pairs", "_paths", "_plain", "_prose", "_seen",
+        "_strings", "_text", "_uris", "_values", "_withholds", "look",
     )  # fmt: skip
 
     def __init__(self, names: SecretNames, values: SecretValues, paths: JsonPaths, *, withholds: bool = True) -> None:
@@ -149,6 +149,7 @@ class Masker:
         """What JSON bodies may be read with, so that ``body`` need not search them; None where that says nothing."""
         self._plain = values.look(_ENCODED, hints.plain)
         self._prose = values.look(_ASCII_ESCAPE, _ENCODED, hints.prose)
+        self._joint: tuple[Look, Look] | None = None
         self._binary_names = names.binary_names()
         self._uris = SecretUris(names, values, self._rules_of_string, _ENCODED, hints.uri)
 
@@ -179,19 +180,22 @@ class Masker:
             response.headers = self._headers(response.headers, suspicious, report, "response.headers")
         return suspicious or not simple
 
-    def joint_looks(self) -> tuple[Look, Look] | None:
-        """Compile a look over what ``head_text`` makes of many requests, and one over many JSON bodies.
+    def joint_looks(self, pause: Callable[[], None] = lambda: None) -> tuple[Look, Look] | None:
+        """Return a look over what ``head_text`` makes of many requests, and one over many JSON bodies.
 
-        Each text stands behind a zero byte, and has none itself. None when looks tell nothing, as for ``look``.
+        Each text stands behind a zero byte, and has none itself. None when looks tell nothing, as for ``look``. They
+        are compiled when they are first asked for; ``pause`` is called in between.
         """
         if self.look is None or self._names.exact:
             return None
-        hints = SecretHints(self._names)
-        whole = b"(?s:.*?)\\x00" + jsontext.not_shallow()
-        return (
-            self._values.look(_ENCODED, hints.uris),
-            self._values.look(_ASCII_ESCAPE, _ENCODED, hints.json, whole=whole),
-        )
+        if self._joint is None:
+            hints = SecretHints(self._names)
+            pause()
+            heads = self._values.look(_ENCODED, hints.uris)
+            pause()
+            whole = b"(?s:.*?)\\x00" + jsontext.not_shallow()
+            self._joint = heads, self._values.look(_ASCII_ESCAPE, _ENCODED, hints.json, whole=whole)
+        return self._joint
 
     def head_text(
         self, uri: str, headers: Iterable[Mapping[str, str]], said: Iterable[str] = ()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from moesif_middleware import Event, Hooks, MemorySink, Moesif, Settings
+from moesif_middleware import Event, Hooks, Masking, MemorySink, Moesif, Settings
 from moesif_middleware.runtime import worker as worker_module
 from moesif_middleware.runtime.ledger import balance
 from moesif_middleware.runtime.transport import environment_proxy
@@ -37,6 +37,22 @@ def test_an_event_arrives_with_the_application_id_and_gzip(server: FaultServer, 
     assert {event["request"]["uri"] for event in post.json} == {"http://api.example.com/items/1"}
     assert moesif.stats()["delivered"] == 30
     assert len(server.stored) == 30
+
+
+def test_what_the_first_event_needs_is_there_before_it(make: Callable[..., Moesif]) -> None:
+    """The patterns take 15 ms to compile, for which a request would wait."""
+    moesif = make(masking=Masking(extra_names=["something of this test"]))
+    assert moesif._masker._joint is None
+    moesif.start()
+    until(lambda: moesif.feed is not None and moesif.feed.fetches)
+    assert moesif._masker._joint is not None
+
+
+def test_handles_with_the_same_masking_share_what_masks(make: Callable[..., Moesif]) -> None:
+    """It takes 50 ms and some megabytes."""
+    names = Masking(extra_names=["national id"])
+    assert make(masking=names)._masker is make(masking=Masking(extra_names=["national id"]))._masker
+    assert make(masking=names)._masker is not make()._masker
 
 
 def test_batches_are_bounded_by_count_and_bytes(server: FaultServer, make: Callable[..., Moesif]) -> None:

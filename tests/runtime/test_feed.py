@@ -48,6 +48,18 @@ def rate(feed: Feed) -> float:
     return feed.snapshot.sampling.rate(subject, None, None)
 
 
+def test_the_thread_warms_up_before_it_fetches(server: FaultServer) -> None:
+    """What the first event needs is made while no request waits for it."""
+    asked: list[int] = []
+    feed = Feed(
+        Settings(application_id="test-app", base_uri=server.url), warm_up=lambda: asked.append(len(server.requests))
+    )
+    feed.start()
+    until(lambda: feed.fetches)
+    feed.stop()
+    assert asked == [0]
+
+
 def test_both_are_fetched_and_asked_again_with_their_etag(server: FaultServer) -> None:
     """A 304 keeps the copy."""
     feed = make(server)
