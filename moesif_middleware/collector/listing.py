@@ -114,9 +114,10 @@ class Listing:
         return [found[key] for key in ids if key in found]
 
     def check(self) -> None:
-        """Raise Refusal 400 for a filter that cannot be answered."""
+        """Raise Refusal or InvalidSearch, both a 400, for a filter that cannot be answered, before an answer begins."""
         if recent(self.qualifiers) is None:
-            query(self.qualifiers)
+            # Nothing is asked for, so that it is read and checked only.
+            self._search({"query": query(self.qualifiers), "size": 0, "track_total_hits": False})
 
     def _found(self, limit: int, behind: list[Any] | None) -> list[Row]:
         body = {

@@ -497,3 +497,14 @@ def test_text_in_a_body_is_found_whatever_its_case_and_characters(served: Served
     sent = event(transaction_id=f"{app}-said", response={"body": {"a": [SAID]}, "transfer_encoding": "json"})
     served.send(app, sent)
     assert ids(served.page("events", app=app, q=f'body:"{text}"')) == ([sent["transaction_id"]] if found else [])
+
+
+@pytest.mark.parametrize("text", ["metadata.:x", "a..b:1", "until:soon"])
+@pytest.mark.parametrize("path", ["export.har", "live", "events"])
+def test_a_filter_that_no_search_takes_is_refused_before_the_answer_begins(
+    served: Served, path: str, text: str
+) -> None:
+    """An archive that has begun could only be broken off, which looks like a download that failed."""
+    answer = served.page(path, app=served.apps[0], q=text)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("query.bool.filter[0]")

@@ -152,6 +152,12 @@ def test_users_come_with_what_their_events_say(filled: Running) -> None:
     assert idle["metrics"] == {"event_count": 0}
     counted = filled.management.post("/v1/search/~/count/users", json={"query": {"term": {"metadata.plan": "pro"}}})
     assert counted.json() == {"count": 1}
+    for refused, path in (
+        ({"sort": [{"metrics.event_count": "desc"}]}, "sort[0].metrics.event_count"),
+        ({"query": {"range": {"metrics.event_count": {"gt": 5}}}}, "query.range.metrics.event_count"),
+    ):
+        answer = filled.management.post("/v1/search/~/search/usermetrics/users", json=refused, params=RANGE)
+        assert (answer.status_code, answer.json()["error"].split(":")[0]) == (400, path)
 
 
 def test_property_mappings_tell_types_and_values(filled: Running) -> None:

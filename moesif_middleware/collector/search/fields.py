@@ -14,6 +14,9 @@ from .leaves import join_path, split_path
 ID: Final = "_id"
 EVENTS: Final = "events"
 MAX_DEPTH: Final = 32
+METRICS: Final = "metrics"
+MEASURED: Final = frozenset({"users", "companies"})
+"""Kinds whose documents are answered with ``metrics`` of their events, which are not stored."""
 
 
 class Type(Enum):
@@ -110,5 +113,7 @@ def field_of(kind: str, name: object, path: str) -> Field:
     members = split_path(plain)
     if "" in members or len(members) > MAX_DEPTH or "*" in plain or "\0" in plain:
         raise InvalidSearch(path, f"{name!r} is not the path of a field")
+    if kind in MEASURED and members[0] == METRICS:
+        raise InvalidSearch(path, f"{name!r} is computed for the answer: it cannot be searched, sorted or grouped by")
     column = None if below else columns_of(kind).get(plain)
     return Field(name, members, column, exact, below)
