@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from http.client import responses
 from typing import Any
 
 from tornado import httputil
+from tornado.log import app_log
 from tornado.web import HTTPError
 
 from .runtime import hooks
@@ -132,6 +134,13 @@ class _Connection(httputil.HTTPConnection):
         if chunk and self.exchange is not None and self.exchange.response_body is not None:
             self.exchange.response_body.feed(chunk)
 
+    def raised(self, error: Exception) -> None:
+        """Note what left the application."""
+        exchange = self.exchange
+        if exchange is not None and not self._done:
+            # Tornado closes the connection, so that nobody gets an answer.
+            exchange.error, exchange.gone = type(error).__name__, exchange.status is None
+
     def finish(self) -> None:
         """Submit, and pass the end on."""
         self._end()
@@ -232,10 +241,11 @@ class _Incoming(httputil.HTTPMessageDelegate):
             if isinstance(decision, Block):
                 self._block(decision, exchange)
                 return
-        inner = self._inner = self._inside(self._start)
-        await _awaited(self._inside(inner.headers_received, *self._head))
-        for chunk in held or ():
-            await _awaited(self._inside(inner.data_received, chunk))
+        with self._inside():
+            inner = self._inner = self._start()
+            await _awaited(inner.headers_received(*self._head))
+            for chunk in held or ():
+                await _awaited(inner.data_received(chunk))
 
     def _block(self, decision: Block, exchange: Exchange) -> None:
         length = decision.content_length
@@ -245,11 +255,15 @@ class _Incoming(httputil.HTTPMessageDelegate):
         self._connection.write_headers(start_line, headers, body)
         self._connection.finish()
 
-    def _inside(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Call the application in the context of this request, which the tasks that it starts inherit."""
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        """Run the application in the context of this request, which the tasks that it starts inherit."""
         token = current.set(self._connection.exchange or current.get())
         try:
-            return call(*arguments)
+            yield
+        except Exception as error:
+            self._connection.raised(error)
+            raise
         finally:
             current.reset(token)
 
@@ -264,7 +278,8 @@ class _Incoming(httputil.HTTPMessageDelegate):
             if self._room <= 0:
                 await self._let_in()
         elif self._inner is not None:
-            await _awaited(self._inside(self._inner.data_received, chunk))
+            with self._inside():
+                await _awaited(self._inner.data_received(chunk))
 
     def finish(self) -> None:
         """Tell the application that it has the whole request."""
@@ -272,18 +287,29 @@ class _Incoming(httputil.HTTPMessageDelegate):
             task = asyncio.ensure_future(self._finish_held())
             _tasks.add(task)
             task.add_done_callback(_tasks.discard)
-        elif self._inner is not None:
-            self._inside(self._inner.finish)
+        else:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._inner is not None:
+            with self._inside():
+                self._inner.finish()
 
     async def _finish_held(self) -> None:
-        await self._let_in()
-        if self._inner is not None:
-            self._inside(self._inner.finish)
+        try:
+            await self._let_in()
+            self._finish()
+        except Exception:
+            # What Tornado's server does where the application raises, which it cannot see in a task.
+            app_log.error("Uncaught exception", exc_info=True)
+            self.on_connection_close()
+            self._connection.close()
 
     def on_connection_close(self) -> None:
         """Tell the application that the client has gone before the request's end, and submit."""
         if self._inner is not None:
-            self._inside(self._inner.on_connection_close)
+            with self._inside():
+                self._inner.on_connection_close()
         self._connection._close()  # noqa: SLF001  # of this module
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPServerConnectionDelegate
+from tornado.httputil import HTTPMessageDelegate, HTTPServerConnectionDelegate
 from tornado.testing import bind_unused_port
 from tornado.web import Application, HTTPError, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketHandler, websocket_connect
@@ -67,10 +67,12 @@ def application() -> Application:
 
 
 @asynccontextmanager
-async def serving(**settings: Any) -> AsyncIterator[tuple[str, Recorder]]:
-    """Serve the application with the middleware by Tornado's own server."""
+async def serving(
+    served: HTTPServerConnectionDelegate | None = None, **settings: Any
+) -> AsyncIterator[tuple[str, Recorder]]:
+    """Serve an application with the middleware by Tornado's own server."""
     with recording(**settings) as recorder:
-        app: HTTPServerConnectionDelegate = MoesifMiddleware(application(), recorder.moesif)
+        app: HTTPServerConnectionDelegate = MoesifMiddleware(served or application(), recorder.moesif)
         server = HTTPServer(app)
         listener, port = bind_unused_port()
         server.add_sockets([listener])
@@ -113,6 +115,47 @@ async def test_a_target_in_absolute_form_is_one_uri_and_its_path_meets_skip_path
         (event,) = recorder.events
         assert event["request"]["uri"] == "http://shop.test/inner/m%C3%BCll?a=1"
         assert recorder.moesif.stats()["skipped"] == 1
+
+
+class Raising(HTTPServerConnectionDelegate, HTTPMessageDelegate):
+    """Raises at one of its steps."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+
+    def reach(self, step: str) -> None:
+        assert identify(user_id="ann")
+        if step == self.step:
+            raise ZeroDivisionError
+
+    def start_request(self, server_conn: object, request_conn: Any) -> HTTPMessageDelegate:
+        self.reach("start")
+        return self
+
+    def headers_received(self, start_line: Any, headers: Any) -> None:
+        self.reach("headers")
+
+    async def data_received(self, chunk: bytes) -> None:
+        await asyncio.sleep(0)
+        self.reach("data")
+
+    def finish(self) -> None:
+        self.reach("finish")
+
+
+@pytest.mark.parametrize("rules", [b"[]", RULES_THAT_READ_THE_BODY], ids=["", "the body is held back"])
+@pytest.mark.parametrize("step", ["start", "headers", "data", "finish"])
+async def test_where_the_application_raises_the_connection_is_closed_and_the_event_says_so(
+    step: str, rules: bytes
+) -> None:
+    """What it calls is inside of the request, also when it waits."""
+    async with serving(Raising(step)) as (where, recorder):
+        recorder.use(rules=rules)
+        async with connected(where, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}") as (reader, _):
+            assert await asyncio.wait_for(reader.read(), 5) == b""
+        (event,) = recorder.events
+    assert (event["metadata"], event["user_id"]) == ({"exception": "ZeroDivisionError"}, "ann")
+    assert "response" not in event
 
 
 async def test_bytes_beyond_ascii_are_those_on_the_wire() -> None:
@@ -161,12 +204,12 @@ async def until(come: Callable[[], Any]) -> None:
 
 
 @asynccontextmanager
-async def connected(where: str, request: bytes) -> AsyncIterator[asyncio.StreamWriter]:
+async def connected(where: str, request: bytes) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """Send some bytes on a connection of their own, which ends with the context."""
     host, _, port = where.partition(":")
-    _, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(request)
-    yield writer
+    yield reader, writer
     writer.close()
     with suppress(ConnectionError):
         await writer.wait_closed()
@@ -188,7 +231,7 @@ async def test_of_an_upload_no_more_than_the_limit_is_held_back_for_a_rule() -> 
     async with serving(body_bytes=1_000) as (where, recorder):
         recorder.use(rules=RULES_THAT_READ_THE_BODY)
         head = b"POST /streamed HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n"
-        async with connected(where, head + b"x" * 150_000) as writer:
+        async with connected(where, head + b"x" * 150_000) as (_, writer):
             await until(lambda: Streamed.received >= 1_000)
             writer.write(b"x" * 50_000)
             await until(lambda: recorder.moesif.stats()["captured"])
