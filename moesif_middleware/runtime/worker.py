@@ -456,8 +456,6 @@ class Worker:
                         prepared = self._prepare_next(entries)
                     item = self._encoded(entries[0])
                     entry = entries.popleft()
-                    if self._deadline is None:
-                        self._turns.step(self.queue.count, self._latest)
                     prepared -= 1
                     freed += entry.cost - len(item or b"")
                     if abs(freed) >= _RELEASE_BYTES:
@@ -465,6 +463,8 @@ class Worker:
                         freed = 0
                     if item is not None:
                         encoded.setdefault(entry.kind, []).append(item)
+                    if self._deadline is None:
+                        self._turns.step(self.queue.count, self._latest)
             finally:
                 for entry in entries:  # something that is no Exception ended the loop
                     freed += entry.cost
