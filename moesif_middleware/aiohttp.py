@@ -74,9 +74,12 @@ async def _serve(handle: Moesif, request: web.Request, handler: Handler) -> web.
     token = current.set(call.exchange)
     try:
         block = await call.admit()
-        return call.blocked(block) if block is not None else await handler(request)
-    except web.HTTPException:
+        response = call.blocked(block) if block is not None else await handler(request)
+        call.watch_sending(response)
+        return response
+    except web.HTTPException as answer:
         # An answer like any other, which is sent next.
+        call.watch_sending(answer)
         raise
     except BaseException as error:
         call.raised(error)
@@ -135,6 +138,26 @@ class _Call:
     def blocked(self, block: Block) -> web.Response:
         """Return the answer in the handler's place."""
         return web.Response(status=block.status, body=block.body)
+
+    def watch_sending(self, response: object) -> None:
+        """Submit also where a response cannot be sent, which is the only end of a file whose client has gone."""
+        if not isinstance(response, web.StreamResponse):
+            # The server's to refuse.
+            return
+        prepare = response.prepare
+
+        async def look(request: web.BaseRequest) -> Any:
+            try:
+                return await prepare(request)
+            except BaseException as error:
+                if not isinstance(error, ConnectionError):
+                    self.raised(error)
+                elif not self._done:
+                    # The client has gone.
+                    self._submit()
+                raise
+
+        response.prepare = look  # type: ignore[method-assign]  # as write() and write_eof() below
 
     def prepared(self, response: web.StreamResponse) -> None:
         """Set our headers on a response that is about to start, note its own, and look at its body from here on."""

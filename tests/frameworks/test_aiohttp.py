@@ -147,6 +147,27 @@ async def test_files_websockets_sub_applications_and_raised_answers(tmp_path: Pa
     assert events["/inner/packed"]["response"]["body"] == {"a": 1}
 
 
+async def test_a_client_that_goes_in_the_middle_of_a_file_is_one_event(tmp_path: Path) -> None:
+    """Nothing tells that a file has come to its end when it has not."""
+    (tmp_path / "file").write_bytes(b"x" * 50_000_000)
+
+    async def file(request: web.Request) -> web.FileResponse:
+        return web.FileResponse(tmp_path / "file")
+
+    app = web.Application()
+    app.router.add_get("/file", file)
+    async with serving(app) as (client, recorder):
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(b"GET /file HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await reader.readexactly(8) == b"HTTP/1.1"
+        writer.transport.abort()
+        async with asyncio.timeout(20):
+            while not recorder.moesif.stats()["captured"]:
+                await asyncio.sleep(0.002)
+        (event,) = recorder.events
+    assert (event["response"]["status"], event["metadata"]) == (200, {"route": "/file"})
+
+
 async def test_the_handle_starts_with_the_application_and_delivers_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before aiohttp's runner ends, and without waiting for a batch."""
 
