@@ -106,12 +106,20 @@ class Outbox:
         with self._lock:
             self._spool_turn = not self._spool_turn
             self._remove_settled()
+            self._line_up()
             found = self._head()
             if found is None or (self._spool_turn and not found.tickets):
                 found = self._claim() or found
             if found is not None:
                 found.flying = True
             return found
+
+    def _line_up(self) -> None:
+        """Put what has to come after something in the spool behind it."""
+        for held in tuple(self._held):
+            kind = held.batch.kind
+            if kind in IN_ORDER and not (held.flying or held.tickets) and self._ledger(kind).count("spooled"):
+                self._put_away(held)
 
     def _may_fly(self, held: Held) -> bool:
         """Return whether nothing is in flight that a batch has to come after."""
