@@ -12,7 +12,7 @@ from aiohttp import web
 
 from .runtime import hooks
 from .runtime.client import Moesif
-from .runtime.content import Content
+from .runtime.content import Content, put_back
 from .runtime.current import current
 from .sansio.exchange import Exchange, RequestHead, target_head
 from .sansio.governance import Block
@@ -109,31 +109,31 @@ class _Call:
         moesif, exchange, request = self.moesif, self.exchange, self._request
         if moesif.hooks_before:
             await hooks.arun(hooks.before(moesif.hooks, exchange, request, moesif.failed))
-        ahead = b""
+        again = 0
         if moesif.reads_body and request.can_read_body:
-            ahead = await self._read_ahead()
+            again = await self._read_ahead()
         decision = moesif.admit(exchange)
         self._headers = decision.headers
         if isinstance(decision, Block):
             return decision
-        if ahead or (exchange.wanted and request.can_read_body):
+        if exchange.wanted and request.can_read_body:
             # There is no public way to look at what a handler reads; ``content`` is kept by its first reader.
-            content: Any = Content(request._payload, self._saw, ahead=ahead)  # noqa: SLF001  # as above
+            content: Any = Content(request._payload, self._saw, again=again)  # noqa: SLF001  # as above
             request._payload = content  # noqa: SLF001  # as above
         return None
 
-    async def _read_ahead(self) -> bytes:
-        """Read the body up to the capture limit, for a rule that reads it; the handler gets every byte of it."""
+    async def _read_ahead(self) -> int:
+        """Read the body up to the capture limit, for a rule that reads it, and put it back; return how much it is."""
         kept, pieces = self.moesif.ahead_buffer(self.exchange), []
         stream = self._request._payload  # noqa: SLF001  # as below
         while kept.total < kept.limit and (piece := await stream.readany()):
             kept.feed(piece)
             pieces.append(piece)
-        return b"".join(pieces)
+        put_back(stream, b"".join(pieces))
+        return kept.total
 
     def _saw(self, data: bytes) -> None:
-        if data:
-            self.moesif.saw(self.exchange, data)
+        self.moesif.saw(self.exchange, data)
 
     def blocked(self, block: Block) -> web.Response:
         """Return the answer in the handler's place."""

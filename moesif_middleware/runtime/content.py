@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 
-class Content:
-    """Reads from an ``aiohttp.StreamReader``; what was read ahead of the application comes first.
+def put_back(stream: Any, data: bytes) -> None:
+    """Let an ``aiohttp.StreamReader`` give some bytes again that were read of it."""
+    with warnings.catch_warnings():
+        # It is to go when aiohttp itself, which reads forms so, can do without.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        stream.unread_data(data)
 
-    ``saw`` gets every piece once; ``failed``, where there is one, the exception that reading ended with.
+
+class Content:
+    """Reads from an ``aiohttp.StreamReader``, which does all the reading itself.
+
+    ``saw`` gets every piece once; ``failed``, where there is one, the exception that reading ended with. The first
+    ``again`` bytes were read before and put back.
     """
 
     def __init__(
@@ -17,78 +27,61 @@ class Content:
         stream: Any,
         saw: Callable[[bytes], None],
         failed: Callable[[BaseException], None] | None = None,
-        ahead: bytes = b"",
+        again: int = 0,
     ) -> None:
-        self._stream, self._saw, self._failed, self._ahead = stream, saw, failed, ahead
+        self._stream, self._saw, self._failed, self._again = stream, saw, failed, again
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
+    def _note(self, data: bytes) -> bytes:
+        known = min(self._again, len(data))
+        self._again -= known
+        if known < len(data):
+            self._saw(data[known:])
+        return data
+
     async def _look(self, reading: Awaitable[bytes]) -> bytes:
         try:
-            data = await reading
+            return self._note(await reading)
         except Exception as error:
             if self._failed is not None:
                 self._failed(error)
             raise
-        self._saw(data)
-        return data
 
-    def _take(self, size: int) -> bytes:
-        data, self._ahead = self._ahead[:size], self._ahead[size:]
-        return data
+    def unread_data(self, data: bytes) -> None:
+        """Put back what was read too much, as aiohttp does between the parts of a form."""
+        self._again += len(data)
+        self._stream.unread_data(data)
 
-    async def read(self, n: int = -1) -> bytes:
-        """Read up to ``n`` bytes, all of them when it is negative."""
-        if n >= 0 and self._ahead:
-            return self._take(n)
-        ahead = self._take(len(self._ahead))
-        return ahead + await self._look(self._stream.read(n))
+    async def read(self, *size: int, **named: int) -> bytes:
+        """Read up to ``size`` bytes, all of them when it is negative."""
+        return await self._look(self._stream.read(*size, **named))
 
     async def readany(self) -> bytes:
         """Read what there is."""
-        return self._take(len(self._ahead)) if self._ahead else await self._look(self._stream.readany())
+        return await self._look(self._stream.readany())
 
     async def readchunk(self) -> tuple[bytes, bool]:
         """Read what there is of a chunk of the transfer coding, and whether it ends there."""
-        if self._ahead:
-            return self._take(len(self._ahead)), False
         data, end = await self._stream.readchunk()
-        self._saw(data)
-        return data, end
+        return self._note(data), end
 
     async def readexactly(self, n: int) -> bytes:
         """Read ``n`` bytes."""
-        ahead = self._take(n)
-        return ahead if len(ahead) == n else ahead + await self._look(self._stream.readexactly(n - len(ahead)))
+        return await self._look(self._stream.readexactly(n))
 
     async def readline(self, **options: Any) -> bytes:
         """Read a line."""
-        return await self.readuntil(b"\n", **options)
+        return await self._look(self._stream.readline(**options))
 
     async def readuntil(self, separator: bytes = b"\n", **options: Any) -> bytes:
         """Read up to and with the separator."""
-        if not self._ahead:
-            return await self._look(self._stream.readuntil(separator, **options))
-        # It may begin in what was read ahead, and end in what was not.
-        while separator not in self._ahead:
-            more = await self._look(self._stream.readany())
-            if not more:
-                return self._take(len(self._ahead))
-            self._ahead += more
-        return self._take(self._ahead.index(separator) + len(separator))
+        return await self._look(self._stream.readuntil(separator, **options))
 
     def read_nowait(self, n: int = -1) -> bytes:
         """Read what has arrived."""
-        if self._ahead:
-            return self._take(len(self._ahead) if n < 0 else n)
-        data: bytes = self._stream.read_nowait(n)
-        self._saw(data)
-        return data
-
-    def at_eof(self) -> bool:
-        """Return whether everything was read."""
-        return not self._ahead and bool(self._stream.at_eof())
+        return self._note(self._stream.read_nowait(n))
 
     def iter_chunked(self, n: int) -> AsyncIterator[bytes]:
         """Iterate over pieces of at most ``n`` bytes."""

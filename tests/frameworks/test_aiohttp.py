@@ -78,6 +78,51 @@ async def test_the_handler_reads_every_byte_however_it_reads(how: str, limit: in
         assert limit == 20 or event["request"]["body"]["kind"] == "x"
 
 
+PARTS = {"a": b"1", "file": b"x" * 30_000, "b": b"two", "lines": b"\r\n--" * 100, "c": b"3" * 3_000}
+FORM = b"".join(
+    b'--B\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (name.encode(), part)
+    for name, part in PARTS.items()
+)
+
+
+async def fields_of_post(request: web.Request) -> dict[str, Any]:
+    return {name: str(value).encode() for name, value in (await request.post()).items()}
+
+
+async def fields_of_multipart(request: web.Request) -> dict[str, Any]:
+    found, parts = {}, await request.multipart()
+    while (part := await parts.next()) is not None:
+        found[part.name] = await part.read()
+    return found
+
+
+@pytest.mark.parametrize("limit", [None, 20, 10_000, 100_000])
+@pytest.mark.parametrize("read", [fields_of_post, fields_of_multipart])
+async def test_a_form_is_read_and_captured_whole(read: Callable[[web.Request], Any], limit: int | None) -> None:
+    """aiohttp puts back what it reads beyond a part; a rule may have read ahead, within a part or all of it."""
+    fields: list[Any] = []
+
+    async def take(request: web.Request) -> web.Response:
+        fields.append(await read(request))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/", take)
+    async with serving(app, body_bytes=limit or 100_000) as (client, recorder):
+        if limit:
+            recorder.use(rules=RULES_THAT_READ_THE_BODY)
+        content_type = {"Content-Type": "multipart/form-data; boundary=B"}
+        async with client.post("/", data=FORM + b"--B--\r\n", headers=content_type) as answer:
+            assert answer.status == 200
+        assert fields == [PARTS]
+        (event,) = recorder.events
+    if limit in (None, 100_000):
+        assert event["request"]["body"] == {name: part.decode() for name, part in PARTS.items()}
+        assert event["metadata"] == {"route": "/"}
+    else:
+        assert event["metadata"]["request_body_truncated"] == len(FORM) + len(b"--B--\r\n")
+
+
 async def test_an_answer_that_nobody_waits_for_is_an_event() -> None:
     """The client has gone before it begins; the handler runs on, as aiohttp lets it."""
     arrived, gone = asyncio.Event(), asyncio.Event()
