@@ -242,10 +242,17 @@ class _Call:
         if isinstance(decision, Block):
             return decision
         if exchange.wanted and exchange.request_body is None and _may_have_body(request):
-            stream = getattr(request, "_stream", None)
-            if stream is not None:
-                request._stream = Input(stream, exchange, moesif)  # noqa: SLF001  # as above
+            self._watch_body()
         return None
+
+    def _watch_body(self) -> None:
+        moesif, exchange, request = self._moesif, self.exchange, self._request
+        read, stream = getattr(request, "_body", None), getattr(request, "_stream", None)
+        if read is not None:
+            # A middleware above has had it, so that request.body reads nothing any more.
+            moesif.saw(exchange, read)
+        elif stream is not None:
+            request._stream = Input(stream, exchange, moesif)  # noqa: SLF001  # as above
 
     def blocked(self, block: Block) -> Any:
         """Return the answer in the view's place."""

@@ -239,3 +239,28 @@ async def test_a_server_sees_a_lifespan_in_the_place_of_the_one_that_django_has_
         await AsgiMiddleware(ASGIHandler(), recorder.moesif)({"type": "lifespan"}, receive, send)
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert "the application has no lifespan of its own (ValueError)" in caplog.messages
+
+
+def reads_the_body(get_response: Any) -> Any:
+    """A middleware that reads the body before ours, as one that checks signatures does."""
+
+    def middleware(request: HttpRequest) -> Any:
+        assert request.body
+        return get_response(request)
+
+    return middleware
+
+
+@pytest.mark.parametrize("rules", [b"[]", READS_THE_BODY])
+@pytest.mark.parametrize("where", ["/body/", "/read/"])
+def test_a_body_that_a_middleware_above_has_read_is_in_the_event(recorder: Recorder, where: str, rules: bytes) -> None:
+    """Django hands out what it has in memory, and reads no stream again."""
+    recorder.use(rules=rules)
+    above = [f"{__name__}.reads_the_body", "moesif_middleware.django.MoesifMiddleware"]
+    with override_settings(MIDDLEWARE=above):
+        answer = Client().post(where, b'{"kind": "x"}', content_type="application/json")
+    assert (answer.status_code, answer.content, answer.headers.get("X-Rule")) == (
+        200, b'{"kind": "x"}', None if rules == b"[]" else "1"
+    )  # fmt: skip
+    (event,) = recorder.events
+    assert event["request"]["body"] == {"kind": "x"}
