@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from moesif_middleware.collector.feed import CONFIG_TAG, RULES_TAG, Feeds, Served
+from moesif_middleware.collector.feed import CHECK_SECONDS, CONFIG_TAG, RULES_TAG, Feeds, Served
 from moesif_middleware.collector.stores import StoreUnavailable
 
 from .conftest import APP, KEY, OTHER_APP, Running, action, event
@@ -152,6 +153,32 @@ def test_config_is_edited_with_a_management_key_only(running: Running) -> None:
     assert running.collector.put("/v1/config", json={}).status_code == 401
     headers = {"Authorization": f"bearer {KEY}"}
     assert running.anonymous.put("/v1/config", json={}, headers=headers).status_code == 200
+
+
+def test_a_store_that_hangs_holds_up_one_request_for_the_config(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are served what was known: a store may take a minute to fail, clients wait ten seconds."""
+    now = [0.0]
+    feeds = Feeds(running.store, clock=lambda: now[0])
+    known = feeds.current(running.app)
+    now[0] = 2 * CHECK_SECONDS
+    asked, answers = threading.Event(), threading.Event()
+
+    def hanging(app: str, kind: str) -> object:
+        asked.set()
+        answers.wait(10)
+        raise StoreUnavailable("it does not answer")
+
+    monkeypatch.setattr(running.store, "version", hanging)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(feeds.current, running.app)
+        assert asked.wait(10)
+        try:
+            assert pool.submit(feeds.current, running.app).result(timeout=5) is known
+        finally:
+            answers.set()
+        assert first.result(timeout=10) is known
 
 
 def test_a_store_that_is_away_does_not_take_the_config_with_it(
