@@ -179,6 +179,15 @@ def test_a_rule_reads_the_body_whatever_the_event_keeps_of_it(adapter: Adapter, 
         assert not [event for event in recorder.events if "body" in event["request"]]
 
 
+def test_bodies_of_the_captured_content_types_are_in_the_event(adapter: Adapter) -> None:
+    """And no others."""
+    for types, seen in ((["application/json"], True), (["text/plain"], False)):
+        with watched(adapter, capture_content_types=types) as (door, _, recorder):
+            assert door.ask("POST", "/echo", b'{"a": 1}').body == b'{"a": 1}'
+            (event,) = recorder.events
+            assert (event["request"].get("body") == {"a": 1}) is seen
+
+
 def test_an_answer_without_content_has_no_content_length(adapter: Adapter) -> None:
     """Nor a body (RFC 9110, 8.6 and 15.3.5)."""
     with watched(adapter) as (door, stage, recorder):

@@ -25,6 +25,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # compare a key with both takes two thirds of what startswith() takes.
 _HEADER = "HTTP_"
 _PAST_HEADERS = "HTTP" + chr(ord("_") + 1)
+_WITHOUT_PREFIX = ("CONTENT_TYPE", "CONTENT_LENGTH")
 _USUAL_BYTES = 2048
 """About what an exchange with a usual head holds, without its bodies."""
 _PAIR_BYTES = 130
@@ -218,7 +219,7 @@ class EnvironHead(RequestHead):
         self._query: str = get("QUERY_STRING") or ""
         self.peer = get("REMOTE_ADDR") or None
         self._items = {key: value for key, value in environ.items() if _HEADER <= key < _PAST_HEADERS}
-        for key in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        for key in _WITHOUT_PREFIX:
             if value := get(key):
                 self._items[key] = value
         self._script_name = get("SCRIPT_NAME") or ""
@@ -252,7 +253,8 @@ class EnvironHead(RequestHead):
 
     def header(self, name: str) -> str | None:
         """Return one header by its lower-case name."""
-        value = self._items.get("HTTP_" + name.upper().replace("-", "_"))
+        variable = name.upper().replace("-", "_")
+        value = self._items.get(variable if variable in _WITHOUT_PREFIX else f"HTTP_{variable}")
         return None if value is None else str(value)
 
     @property
