@@ -139,6 +139,8 @@ def test_one_event(filled: Running) -> None:
     assert answer.status_code == 200
     assert (answer.json()["_id"], answer.json()["_source"]["user_id"]) == ("one", "123456")
     assert filled.management.get("/v1/search/~/events/none").status_code == 404
+    filled.collector.post("/v1/events", json=event(transaction_id="a/b?c")).raise_for_status()
+    assert filled.management.get("/v1/search/~/events/a%2Fb%3Fc").json()["_id"] == "a/b?c"
 
 
 def test_users_come_with_what_their_events_say(filled: Running) -> None:

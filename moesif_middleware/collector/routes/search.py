@@ -50,7 +50,7 @@ def _operations() -> Iterator[Operation]:
     times = (APP_ID, *(Query(name, required=True) for name in ("from", "to")), Query("time_zone"))
     yield Operation("POST", f"{_BASE}/search/events", _search_events, "Search events", ("read:events",), 201, times,
                     any_object, body_needed=False, answer=HITS, refusals=(400, 404, 413))  # fmt: skip
-    yield Operation("GET", f"{_BASE}/events/{{id}}", _get_event, "Get an event", ("read:events",), 200,
+    yield Operation("GET", f"{_BASE}/events/{{id:path}}", _get_event, "Get an event", ("read:events",), 200,
                     (APP_ID, Query("event_time")), answer=hit, refusals=(400, 404))  # fmt: skip
     yield Operation("POST", f"{_BASE}/count/events", counted, "Count events", ("read:events",), 200, times,
                     any_object, body_needed=False, answer=_COUNT, refusals=(400, 404, 413),
