@@ -580,7 +580,7 @@ class Moesif:
 
     async def _drained(self, timeout: float, *, until_failure: bool = False) -> bool:  # noqa: ASYNC109  # as above
         worker, failures = self.worker, self.worker.failures
-        deadline = steady() + timeout
+        deadline = steady() + (0.0 if worker.delivers_here else timeout)
         while not worker.drained:
             if steady() >= deadline or (until_failure and worker.failures != failures):
                 return False
@@ -675,6 +675,9 @@ class Moesif:
 
     def _look_over(self, entries: Sequence[Entry]) -> None:
         """Look over what is encoded next, in one search."""
+        if self.hooks.mask_event is not None:
+            # What a hook sees is masked on the longer way.
+            return
         if self._joint is None:
             self._joint = JointLook(self._masker)
         try:

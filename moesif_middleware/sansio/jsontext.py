@@ -38,9 +38,10 @@ _BLANK = b" \t\r\n"
 _REST = rb"(?s:.*)"
 _SPACE = rb"[ \t\r\n]*"
 _OPENING, _CLOSING = rb"[\[{]", rb"[\]}]"
-_STRING = rb'"(?:[^"\\]|\\(?s:.))*"'
-# What stands between brackets. Without exponents ``e`` is a letter of ``true`` and ``false``.
-_TOKEN = rb'[^"\[\]{}eE]|[us]e|' + _STRING
+_STRING = rb'"(?:[^"\\\x00]|\\[^\x00])*"'
+# What stands between brackets. Without exponents ``e`` is a letter of ``true`` and ``false``. No document has a zero
+# byte: where it parts many of them, what one of them leaves open must not be kept through all that follow.
+_TOKEN = rb'[^"\[\]{}eE\x00]|[us]e|' + _STRING
 _EXPONENT = rb"[0-9][eE]"
 _STARTS = frozenset(b'{["-0123456789tfn')
 _CONTAINERS = frozenset((dict, list))

@@ -349,6 +349,14 @@ def test_the_sum_holds_at_every_moment_under_many_threads(server: FaultServer, m
     assert stats["delivered"] + sum(stats["dropped"].values()) == 2000
 
 
+def test_nothing_is_looked_over_for_events_that_a_hook_sees(server: FaultServer, make: Callable[..., Moesif]) -> None:
+    """They are masked on another way, which would make the look in vain."""
+    moesif = make(hooks=Hooks(mask_event=lambda event: None))
+    submit(moesif, 3)
+    assert moesif.flush(5)
+    assert moesif._joint is None
+
+
 def test_updates_are_delivered_by_kind(server: FaultServer, make: Callable[..., Moesif]) -> None:
     """Users, companies, subscriptions and actions go to their own calls and have their own ledger."""
     moesif = make()
