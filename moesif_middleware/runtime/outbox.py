@@ -6,7 +6,7 @@ Each batch is settled once: whoever takes it out of the hand first, the thread t
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import SpoolError
@@ -24,6 +24,8 @@ LOOK_SECONDS = 5.0
 _SOON = 0.5
 """The same while something of this process lies there, which another one may be sending."""
 _RENEW_SECONDS = 10.0
+_AGAIN_SECONDS = 5.0
+"""How long a spool that did not take something is left alone."""
 
 
 class Trial:
@@ -68,8 +70,9 @@ class Outbox:
         """Tickets of settled batches that could not be removed from the spool at once."""
         self._spool_turn = False
         self._next_reconciling = 0.0
-        self.next_look = 0.0
-        """When the spool is to be looked at again, on the clock."""
+        self._next_look = 0.0
+        self.next_putting = 0.0
+        """When the spool is to be asked again to take what waits in memory, on the clock."""
 
     @property
     def spools(self) -> bool:
@@ -81,6 +84,15 @@ class Outbox:
         """Return whether there is a batch in memory that may be sent now."""
         with self._lock:
             return any(map(self._may_fly, self._held))
+
+    @property
+    def next_look(self) -> float | None:
+        """Return when the spool is to be looked at again, on the clock; None while a batch from there waits."""
+        with self._lock:
+            return None if self._has_leased() else self._next_look
+
+    def _has_leased(self) -> bool:
+        return any(held.tickets and not held.flying for held in self._held)
 
     @property
     def unsent(self) -> bool:
@@ -133,6 +145,8 @@ class Outbox:
         for head in tuple(self._held):
             if not self._may_fly(head):
                 continue
+            if self._overtakes(head) and self._put_away(head):
+                continue
             if self._spool is None or not head.tickets or self._clock() - head.leased < _RENEW_SECONDS:
                 return head
             try:
@@ -145,13 +159,21 @@ class Outbox:
             self._forget(head)
         return None
 
+    def _overtakes(self, held: Held) -> bool:
+        """Return whether what has to go before a batch in memory may lie in the spool, of this process's own."""
+        if held.tickets or held.batch.kind not in IN_ORDER or not self.spools:
+            return False
+        ledger = self._ledger(held.batch.kind)
+        in_hand = sum(len(other.batch.items) for other in self._held if other.tickets and self._is_in(other, ledger))
+        return ledger.count("spooled") > in_hand
+
+    def _is_in(self, held: Held, ledger: Ledger) -> bool:
+        return self._ledger(held.batch.kind) is ledger
+
     def _claim(self) -> Held | None:
         """Lease a batch from the spool into memory; None when there is nothing to do there now, or not yet."""
         now, settings = self._clock(), self._settings
-        if self._spool is None or self._spool.broken or now < self.next_look:
-            return None
-        if any(held.tickets and not held.flying for held in self._held):
-            # One that was leased before waits for its turn.
+        if self._spool is None or self._spool.broken or now < self._next_look or self._has_leased():
             return None
         most_bytes = min(settings.batch_bytes, settings.queue_bytes // 4)
         try:
@@ -162,10 +184,10 @@ class Outbox:
             if claim is None or now >= self._next_reconciling:
                 self._reconcile()
         except SpoolError:
-            self.next_look = now + LOOK_SECONDS
+            self._next_look = now + LOOK_SECONDS
             return None
         if claim is None:
-            self.next_look = now + (_SOON if self._spooled() else LOOK_SECONDS)
+            self._next_look = now + (_SOON if self._spooled() else LOOK_SECONDS)
             return None
         batch = Batch(claim.batch.kind, claim.batch.items, now - claim.age)
         held = Held(batch, Trial(), claim.tickets, now)
@@ -240,14 +262,40 @@ class Outbox:
     def put_back(self) -> None:
         """Leave what is not in flight for later: in the spool when it takes it, out of memory then; else in memory."""
         with self._lock:
-            for held in tuple(self._held):
-                if not held.flying:
-                    self._put_away(held)
+            self._put_all(IN_ORDER)
 
-    def _put_away(self, held: Held) -> None:
-        if held in self._held and self.spools and self.secure(held):
-            self._let_go(held)
-            self._release_lease(held)
+    def store(self) -> bool:
+        """Put all batches in memory into the spool, where those in flight have a lease; return whether these are."""
+        with self._lock:
+            return self._put_all(PATHS)
+
+    def _put_all(self, also_in_flight: Collection[str]) -> bool:
+        """Put what is not in flight into the spool, and of these kinds what is; return whether that all is there.
+
+        The spool gives out what came in first, so that one of a kind that goes in order goes there after the former.
+        """
+        missing: set[str] = set()
+        for held in tuple(self._held):
+            kind = held.batch.kind
+            if kind in missing and kind in IN_ORDER:
+                continue
+            if held.flying and kind not in also_in_flight:
+                continue
+            if not (self.secure(held) if held.flying else self._put_away(held)):
+                missing.add(kind)
+        if missing:
+            self.next_putting = self._clock() + _AGAIN_SECONDS
+        return not missing
+
+    def _put_away(self, held: Held) -> bool:
+        """Put a batch into the spool, and out of memory; False when it has to stay there."""
+        if held not in self._held:
+            return True
+        if not (self.spools and self.secure(held)):
+            return False
+        self._let_go(held)
+        self._release_lease(held)
+        return True
 
     def secure(self, held: Held) -> bool:
         """Put a batch that is in memory into the spool as well, leased; return whether it is there."""
@@ -264,16 +312,6 @@ class Outbox:
             self._ledger(held.batch.kind).move("queued", "spooled", len(held.batch.items))
             self._book(gone)
             return True
-
-    def store(self) -> bool:
-        """Put all batches in memory into the spool, where those in flight have a lease; return whether these are."""
-        with self._lock:
-            self.put_back()
-            stored = True
-            for held in tuple(self._held):
-                if held.flying:
-                    stored = self.secure(held) and stored
-            return stored
 
     def lose(self, reason: str) -> None:
         """Count what is in memory, and in nobody's hand, as dropped."""
@@ -310,7 +348,7 @@ class Outbox:
             self._reconcile()
 
     def _release_lease(self, held: Held) -> None:
-        self.next_look = min(self.next_look, self._clock())
+        self._next_look = min(self._next_look, self._clock())
         if self._spool is not None:
             try:
                 self._spool.release(held.tickets)

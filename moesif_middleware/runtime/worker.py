@@ -133,6 +133,9 @@ class Worker:
         self._parked = False
         """Whether that end may turn out not to be one."""
         self.closed = False
+        self._left: set[threading.Thread] = set()
+        """Threads that use the sink no more, since the end has come."""
+        self._sink_closed = False
 
     # On the request path
 
@@ -163,12 +166,13 @@ class Worker:
     def start(self) -> None:
         """Start the threads unless they run. At interpreter exit none can start: close() then drains by itself."""
         with self._starting:
-            if self._thread is not None or self.closed or self._resting:
+            if self.closed or self._resting:
                 return
-            _warn_without_threads()
-            load_for_uwsgi()
-            self._thread = _started(_WORKER, self._run)
-            if self._spool is not None:
+            if self._thread is None:
+                _warn_without_threads()
+                load_for_uwsgi()
+                self._thread = _started(_WORKER, self._run)
+            if self._spool is not None and self._thread is not None:
                 self._start_aside(_SPOOLER, self._run_spooler)
 
     def _start_aside(self, name: str, work: Callable[[], None]) -> None:
@@ -218,11 +222,15 @@ class Worker:
         """Return how many requests to the collector have failed so far."""
         return self._failures
 
+    @property
+    def delivers_here(self) -> bool:
+        """Return whether the calling thread is one that delivers: a hook that runs on it cannot wait for itself."""
+        return threading.get_ident() in self._busy or threading.current_thread() in self._threads()
+
     def _wait(self, deadline: float, *, until_failure: bool) -> bool:
-        thread, failures = self._thread, self._failures
-        if thread is threading.current_thread():
-            # A hook on the delivery thread cannot wait for itself.
+        if self.delivers_here:
             return self.drained
+        thread, failures = self._thread, self._failures
         if thread is None:
             self.start()
             thread = self._thread
@@ -258,10 +266,7 @@ class Worker:
         self._join(max(min(deadline - self._clock(), 1.0), _LEAVE_SECONDS))
         self._give_up("shutdown")
         self._losses.tell()
-        if not any(thread.is_alive() for thread in self._threads()):
-            self.sink.close()
-        if self._spool is not None:
-            self._spool.close()
+        self._close_all()
 
     def park(self, timeout: float) -> None:
         """Begin what may be the end; the next entry shows that it was not."""
@@ -280,7 +285,7 @@ class Worker:
     def reopen(self) -> None:
         """Take entries again after close(), for what exit handlers capture; close() is to be called once more."""
         if self._thread is None or not self._thread.is_alive():
-            self._thread, self.closed = None, False
+            self._thread, self.closed, self._sink_closed = None, False, False
 
     def _prepare_to_end(self, timeout: float) -> float:
         """Set the deadline, unless an end has begun already, and put everything into the spool; return the deadline."""
@@ -313,6 +318,27 @@ class Worker:
             self.queue.release(sum(entry.cost for entry in entries))
             for entry in entries:
                 self._losses.book(entry.kind, "queued", 1, reason)
+
+    def _give_up_late(self) -> None:
+        """Leave nothing of what a thread had in hand when close() gave the rest up."""
+        self._give_up("shutdown")
+        self._close_all()
+
+    def _close_all(self) -> None:
+        """Close the spool, and the sink unless another thread may be using it: the last one that ends does it then."""
+        if self._spool is not None:
+            self._spool.close()
+        with self._starting:
+            self._left.add(threading.current_thread())
+            last = not self._sink_closed and all(
+                thread in self._left or not thread.is_alive() for thread in self._threads()
+            )
+            self._sink_closed = self._sink_closed or last
+        if last:
+            try:
+                self.sink.close()
+            except Exception as error:  # whoever closes the handle has delivered, and can mend nothing
+                self._losses.said("close", "the sink could not be closed: %s", type(error).__name__)
 
     # At a fork
 
@@ -354,8 +380,7 @@ class Worker:
             if self._thread is threading.current_thread() and not self.closed:
                 self._thread = None
         if self.closed:
-            # What this thread had in hand when close() gave the rest up.
-            self._give_up("shutdown")
+            self._give_up_late()
         elif not self.drained:
             self.start()
 
@@ -377,14 +402,15 @@ class Worker:
         ready_at, outbox = self.health.ready_at, self.outbox
         due: list[float] = []
         oldest = self.queue.oldest()
-        if oldest is not None:
+        if outbox.waits:
+            # Before it is gone nothing is taken out of the queue.
+            due.append(min(ready_at, outbox.next_putting) if outbox.spools else ready_at)
+        elif oldest is not None:
             due.append(oldest + self._settings.flush_interval)
             if not outbox.spools:
                 due[0] = max(due[0], ready_at)
-        if outbox.waits:
-            due.append(ready_at)
-        if outbox.spools:
-            due.append(max(outbox.next_look, ready_at))
+        if outbox.spools and (look := outbox.next_look) is not None:
+            due.append(max(look, ready_at))
         return max(min(due) - self._clock(), 0.0) if due else None
 
     def _step(self) -> bool:
@@ -398,6 +424,10 @@ class Worker:
                 self._fill()
                 if not ready:
                     self.outbox.put_back()
+                return True
+            if not ready and self.outbox.spools and self.outbox.waits and self._clock() >= self.outbox.next_putting:
+                # The spool did not take it before.
+                self.outbox.put_back()
                 return True
             held = self.outbox.next() if ready else None
             if held is None:
@@ -427,8 +457,9 @@ class Worker:
             self._probe = False
             # However often a flush is asked for, an ill collector gets no storm, and what it asked for is kept.
             soonest = max(health.earliest, self._attempted + BACKOFF_FIRST)
-            if soonest < health.ready_at:
-                self.health = health = health._replace(ready_at=soonest)
+            sooner = health._replace(ready_at=soonest)
+            if soonest < health.ready_at and self._replace_health(health, sooner):
+                health = sooner
         return now >= health.ready_at
 
     def _queue_due(self) -> bool:
@@ -511,6 +542,12 @@ class Worker:
         except TransportError as error:
             self._fail(held, before, before.failed(self._clock(), str(error), self._draw()))
             return
+        except BaseException as error:
+            if not isinstance(error, Exception) and threading.current_thread() is not threading.main_thread():
+                # It ends the thread; the one that comes after it would be ended as soon as it begins.
+                said = f"the sink raised {type(error).__name__}"
+                self._fail(held, before, before.failed(self._clock(), said, self._draw()))
+            raise
         finally:
             self._flights.pop(me, None)
             self._attempted = self._clock()
@@ -549,7 +586,7 @@ class Worker:
             _log.warning("the collector takes events again, after %.0f s", self._clock() - before.since)
 
     def _replace_health(self, before: Health, after: Health) -> bool:
-        """Note the health after an answer, unless another answer came while this one was waited for."""
+        """Put one health in the place of another, unless an answer has replaced that meanwhile."""
         with self._answering:
             if self.health is not before:
                 return False
@@ -614,6 +651,7 @@ class Worker:
                 self._slow.wait(left)
             elif not self._aside(self._store_due):
                 self._slow.wait(_SLOW_SECONDS / 2)
+        self._watching = False
         self._leave_aside(_SPOOLER)
 
     def _leave_aside(self, name: str) -> None:
@@ -621,6 +659,8 @@ class Worker:
         with self._starting:
             if self._asides.get(name) is threading.current_thread() and not self.closed:
                 del self._asides[name]
+        if self.closed:
+            self._give_up_late()
 
     def _aside(self, work: Callable[[], bool]) -> bool:
         """Do work beside the delivery thread; return what it returns, False when it failed."""
@@ -648,12 +688,15 @@ class Worker:
         # Not for ever: a hook that hangs on the other thread holds this.
         if not self._encoding.acquire(timeout=max(left, _LEAVE_SECONDS)):
             return
+        me = threading.get_ident()
+        self._busy.add(me)
         try:
             while self.queue.count and self._clock() < deadline + _LEAVE_SECONDS:
                 self._fill()
                 self.outbox.store()
             self.outbox.store()
         finally:
+            self._busy.discard(me)
             self._encoding.release()
 
 
