@@ -26,7 +26,7 @@ def cut_body(text: bytes, is_base64: bool, limit: int) -> bytes:
     # Written anew, numbers may take more room than they took: 1e15 is 1000000000000000.0.
     for size in (limit, limit // 2, limit // 8):
         try:
-            cut = jsontext.dump(jsontext.parse_cut(text[:size]))
+            cut = jsontext.dump(jsontext.read_cut(text[:size])[0])
         except ValueError:
             continue
         if len(cut) <= limit:

@@ -65,6 +65,10 @@ _ESCAPES = re.compile(
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 
+def _in_utf8(data: bytes, encoding: str) -> bytes:
+    return data.decode(encoding, "replace").encode("utf-8", "replace")
+
+
 def looks_like_json(data: bytes) -> bool:
     """Return whether the first byte that counts may begin a JSON value: a look that costs nothing."""
     head = data[:64].removeprefix(_BOM).lstrip(_BLANK)
@@ -122,11 +126,18 @@ def _skimmer() -> Any:
 
 
 def parse_any(data: bytes) -> Any:
-    """Return the value of a whole document, however deep orjson reads. Raises ValueError for what is not JSON."""
+    """Return the value of a whole document as applications read it: what they read must not be hidden from a rule.
+
+    That is any Unicode encoding, NaN, halves of surrogate pairs, and however deep either parser reads. Raises
+    ValueError for what is not even that.
+    """
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        return _parse_slowly(data)
+        try:
+            return json.loads(data)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
 
 
 def value_or(data: bytes, text: str) -> Any:
@@ -215,12 +226,15 @@ def _mend(data: bytes) -> bytes:
 
 
 def parse_cut(data: bytes) -> Any:
-    """Read the beginning of a document that was cut. What the cut went through, a string or a number, is left out.
-
-    Half a string would hide from the mask what it is the half of. Raises ValueError for what does not begin a JSON
-    container or scalar, or leaves nothing, and for nesting of more than MAX_DEPTH.
-    """
-    return read_cut(data)[0]
+    """As ``parse_any`` of the beginning of a document that was cut, and as ``read_cut`` where that reads it."""
+    try:
+        return read_cut(data)[0]
+    except ValueError:
+        encoding = json.detect_encoding(data)
+        if not looks_like_json(_in_utf8(data[:64], encoding)):
+            raise
+        text = _in_utf8(data, encoding)
+        return jiter.from_json(_mend(_without_number(text)), allow_inf_nan=True, partial_mode="on")
 
 
 def completed(data: bytes) -> bytes | None:
@@ -263,9 +277,11 @@ def _without_number(data: bytes) -> bytes:
 
 
 def read_cut(data: bytes, is_shallow: Callable[[bytes], bool] = shallow) -> tuple[Any, bytes | None]:
-    """As ``parse_cut``; return the value's text too, None where orjson cannot write it.
+    """Read the beginning of a document that was cut; return its value, and its text unless orjson cannot write it.
 
-    ``is_shallow`` is asked of the text as ``shallow`` is.
+    What the cut went through, a string or a number, is left out: half a string would hide from the mask what it is the
+    half of. ``is_shallow`` is asked of the text as ``shallow`` is. Raises ValueError for what does not begin a JSON
+    container or scalar, or leaves nothing, and for nesting of more than MAX_DEPTH.
     """
     data = _without_number(data)
     try:
