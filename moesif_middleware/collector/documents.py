@@ -58,7 +58,7 @@ class Collection:
 
     ``new`` checks what a document must be, ``changes`` what is posted to change one (null takes a field away).
     ``written`` turns what was posted, at a time in milliseconds, into what is stored (raises Unfit), ``shown`` what is
-    stored into what is answered. ``constants`` are what a new document has unless it says else. ``created`` and
+    stored into what is answered. ``constants`` are what a document has unless it says else. ``created`` and
     ``modified`` name the fields with the times. ``after`` is called when a document was written or deleted.
     """
 
@@ -179,7 +179,11 @@ class Collection:
             stamps[self.modified] = stamps[self.created]
         if self.own_id:
             stamps[self.own_id] = stamps["_id"]
-        return present({**self.constants, **document, **stamps})
+        return self.whole({**document, **stamps})
+
+    def whole(self, document: Document) -> Document:
+        """Return a document without its nulls, and with the constants in place of those that it lacks."""
+        return present({**self.constants, **present(document)})
 
     async def all(self, context: CollectorContext, app: str) -> builtins.list[Document]:
         """Return all documents, oldest first."""
@@ -196,7 +200,7 @@ class Collection:
     async def edit(self, context: CollectorContext, app: str, key: str, change: Shape) -> Document:
         """Change one document and return it; edits of one process never overwrite each other. Raises Refusal 404."""
         async with context.editing:
-            document = present(change(await self.found(context, app, key)))
+            document = self.whole(change(await self.found(context, app, key)))
             self.new.complete(document)
             if self.own_id:
                 document[self.own_id] = key

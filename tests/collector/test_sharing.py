@@ -105,8 +105,9 @@ def test_a_workspace_is_public_until_its_expiration(running: Running) -> None:
     """Then it is gone: 410 (reference, "Errors")."""
     lasting = make(running, WORKSPACES, WORKSPACE, expiration="+1d")
     assert running.management.get(f"/v1/workspaces/public/{lasting['_id']}").status_code == 200
-    expired = make(running, WORKSPACES, {**WORKSPACE, "policy": EVERYBODY}, expiration=moment(5))
-    assert running.management.get(f"/v1/workspaces/public/{expired['_id']}").status_code == 410
+    for ended in (moment(5), "1960-01-01"):
+        expired = make(running, WORKSPACES, {**WORKSPACE, "policy": EVERYBODY}, expiration=ended)
+        assert running.management.get(f"/v1/workspaces/public/{expired['_id']}").status_code == 410
 
 
 ENCODED = b64encode(orjson.dumps(ERRORS)).decode()
@@ -267,3 +268,19 @@ def test_a_grant_replaces_and_a_revocation_takes_away(running: Running) -> None:
         assert running.management.post(acl).status_code == 400
         assert running.management.delete(acl, params={"grantee": "team"}).json()["policy"]["acl"] == []
         assert running.management.delete(acl, params={"grantee": "team"}).status_code == 404
+
+
+def test_null_takes_away_no_field_that_every_document_has(running: Running) -> None:
+    """It gets its first value again: the calls that read it, which may be those of other documents, go on."""
+    viewed = make(running, WORKSPACES, {**WORKSPACE, "policy": EVERYBODY, "view_count": None})
+    public = f"/v1/workspaces/public/{viewed['_id']}"
+    assert [running.management.get(public).json()["view_count"] for _ in range(2)] == [1, 2]
+    changed = running.management.post(f"{WORKSPACES}/{viewed['_id']}", json={"view_count": None})
+    assert changed.json()["view_count"] == 0
+    assert running.management.post(f"{WORKSPACES}/{viewed['_id']}", json={"view_count": "x"}).status_code == 400
+    lists = {"dashboard_ids": None, "workspace_ids": None}
+    board = make(running, DASHBOARDS, {"name": "d", **lists})
+    changed = running.management.post(f"{DASHBOARDS}/{board['_id']}", json=lists)
+    assert (changed.json()["dashboard_ids"], changed.json()["workspace_ids"]) == ([], [])
+    make(running, f"/v1/~/dashboard/{board['_id']}/copy")
+    assert running.management.delete(f"{DASHBOARDS}/{board['_id']}/cascade").status_code == 200

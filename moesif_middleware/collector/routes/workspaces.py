@@ -17,13 +17,13 @@ from starlette.responses import Response
 from ...models import wire_time
 from .. import checks
 from ..calls import bearer
-from ..checks import Check, Fields, epoch_ms, list_of
+from ..checks import Check, Fields, list_of
 from ..context import CollectorContext
 from ..documents import AUTHOR, Collection, Document, new_id, posted
 from ..operations import APP_ID, FLAG, NUMBER, OBJECT, TEXT, Operation, Query, array_of
 from ..parameters import flag, moment, period, whole_number
 from ..refusals import JSONAnswer, Refusal
-from ..search.times import wire_millis
+from ..search.times import iso_millis, wire_millis
 from ..tokens import LIFETIME, sign
 from . import sharing
 from .search import HITS, search_body
@@ -61,6 +61,7 @@ _CHANGES: Final[Mapping[str, Check]] = {
     "width": checks.number,
     "sort_order": checks.number,
     "policy": sharing.POLICY,
+    "view_count": checks.int32,
 }
 _COMMENT: Final = Fields({"message": checks.text, "mentions": list_of(checks.text)}, required=("message",))
 
@@ -84,7 +85,6 @@ WORKSPACES: Final = Collection(
         {
             **_CHANGES,
             "is_default": checks.flag,
-            "view_count": checks.int32,
             "dashboard": checks.any_object,
             "type": checks.text,
         },
@@ -123,7 +123,7 @@ async def get_public(request: Request, context: CollectorContext, app: str) -> R
     """Answer a public workspace and count the view."""
     await _public(request, context, app)
     workspace = await WORKSPACES.edit(
-        context, app, request.path_params["id"], lambda there: {**there, "view_count": there["view_count"] + 1}
+        context, app, request.path_params["id"], lambda there: {**there, "view_count": there.get("view_count", 0) + 1}
     )
     return JSONAnswer(WORKSPACES.shown(workspace))
 
@@ -167,7 +167,7 @@ async def _public(request: Request, context: CollectorContext, app: str) -> Docu
     """Return a workspace that is public. Raises Refusal 404, or 410 when it has expired."""
     key = request.path_params["id"]
     workspace = await WORKSPACES.found(context, app, key)
-    if (until := workspace.get("expiration")) is not None and epoch_ms(until) <= context.clock() * 1000:
+    if (until := iso_millis(workspace.get("expiration", ""))) is not None and until <= context.clock() * 1000:
         raise Refusal(410, f"the workspace {key[:100]!r} is no longer public")
     if not _is_public(workspace):
         raise WORKSPACES.missing(key)
