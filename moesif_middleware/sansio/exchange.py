@@ -193,8 +193,7 @@ def target_head(
 ) -> ScopeHead:
     """Return the head for a request target as it stood on the request line (RFC 9112, 3.2)."""
     raw_path, _, query = target.partition(b"?")
-    if b"://" in raw_path[:8]:
-        raw_path = _without_origin(raw_path.decode("latin-1")).encode("latin-1")
+    raw_path = _without_origin(raw_path.decode("latin-1")).encode("latin-1")
     scope = {
         "method": verb, "scheme": scheme, "path": unquote_to_bytes(raw_path).decode("utf-8", "replace"),
         "raw_path": raw_path, "query_string": query, "client": (peer, 0),
@@ -204,7 +203,9 @@ def target_head(
 
 def _without_origin(raw_path: str) -> str:
     """Return the path of an absolute-form target, which a proxy is sent; any other as it is."""
-    return "/" + raw_path.partition("://")[2].partition("/")[2] if "://" in raw_path[:8] else raw_path
+    if raw_path.startswith("/") or "://" not in raw_path[:8]:
+        return raw_path
+    return "/" + raw_path.partition("://")[2].partition("/")[2]
 
 
 class EnvironHead(RequestHead):

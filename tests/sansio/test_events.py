@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from moesif_middleware.models import Event, EventRequest, EventResponse
 from moesif_middleware.sansio import events, fitting
 from moesif_middleware.sansio.bodies import Body
-from moesif_middleware.sansio.exchange import BodyBuffer, EnvironHead, Exchange, ScopeHead
+from moesif_middleware.sansio.exchange import BodyBuffer, EnvironHead, Exchange, ScopeHead, target_head
 from scripts import fuzz_bodies
 
 
@@ -165,6 +165,16 @@ def test_raw_bytes_in_a_path_are_percent_encoded():
 def test_a_path_that_is_no_utf_8_stays_as_it_stood_on_the_wire(path):
     """However the server shows it to the application."""
     assert ScopeHead({"path": path, "raw_path": b"/caf%E9"}, []).uri == "http://localhost/caf%E9"
+
+
+@pytest.mark.parametrize("path", ["/http://other/health", "/a://b/c", "//other/x"])
+def test_a_path_that_looks_like_a_uri_is_a_path(path):
+    """It must not pass for another one, that is skipped or that no rule is about."""
+    for head in (
+        target_head("GET", f"{path}?a=1".encode(), "http", None, []),
+        EnvironHead({"PATH_INFO": path, "RAW_URI": f"{path}?a=1", "QUERY_STRING": "a=1"}),
+    ):
+        assert (head.path, head.uri) == (path, f"http://localhost{path}?a=1")
 
 
 @pytest.mark.parametrize("head", [ScopeHead({"path": "*", "raw_path": b"*"}, []), EnvironHead({"PATH_INFO": "*"})])
