@@ -81,8 +81,11 @@ async def _serve(handle: Moesif, request: web.Request, handler: Handler) -> web.
         # An answer like any other, which is sent next.
         call.watch_sending(answer)
         raise
-    except BaseException as error:
-        call.raised(error)
+    except Exception as error:
+        await call.raised(error)
+        raise
+    except BaseException:
+        call.cancelled()
         raise
     finally:
         current.reset(token)
@@ -150,11 +153,9 @@ class _Call:
             try:
                 return await prepare(request)
             except BaseException as error:
-                if not isinstance(error, ConnectionError):
-                    self.raised(error)
-                elif not self._done:
-                    # The client has gone.
-                    self._submit()
+                if isinstance(error, Exception) and not isinstance(error, ConnectionError):
+                    await self.raised(error)
+                self.cancelled()
                 raise
 
         response.prepare = look  # type: ignore[method-assign]  # as write() and write_eof() below
@@ -215,10 +216,14 @@ class _Call:
         if kept is not None:
             kept.feed(data)
 
-    def raised(self, error: BaseException) -> None:
-        """Note what left the handler, and submit. Nothing is awaited: the task may be cancelled."""
-        if isinstance(error, Exception):
+    async def raised(self, error: Exception) -> None:
+        """Note what left the handler, and submit."""
+        if not self._done:
             self.exchange.error = type(error).__name__
+            await self.finish()
+
+    def cancelled(self) -> None:
+        """Submit where the task is cancelled or the client has gone, and nothing may be awaited any more."""
         if not self._done:
             self._submit()
 
@@ -228,9 +233,12 @@ class _Call:
             return
         self._done = True
         moesif = self.moesif
-        if moesif.hooks_after:
-            await hooks.arun(moesif.conclude(self.exchange, self._request, self._response))
-        self._submit()
+        try:
+            if moesif.hooks_after:
+                await hooks.arun(moesif.conclude(self.exchange, self._request, self._response))
+        finally:
+            # Also when the request is cancelled while a hook waits.
+            self._submit()
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()
 

@@ -260,9 +260,12 @@ class _Call:
             return
         self.done = True
         moesif = self._moesif
-        if moesif.hooks_after:
-            await hooks.arun(moesif.conclude(self.exchange, _request(self._scope)))
-        self._submit()
+        try:
+            if moesif.hooks_after:
+                await hooks.arun(moesif.conclude(self.exchange, _request(self._scope)))
+        finally:
+            # Also when the request is cancelled while a hook waits.
+            self._submit()
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()
 

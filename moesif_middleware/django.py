@@ -332,9 +332,12 @@ class _Call:
             return
         self._done = True
         moesif = self._moesif
-        if moesif.hooks_after:
-            await hooks.arun(moesif.conclude(self.exchange, self._request, self._response))
-        self._identify_and_submit()
+        try:
+            if moesif.hooks_after:
+                await hooks.arun(moesif.conclude(self.exchange, self._request, self._response))
+        finally:
+            # Also when the request is cancelled while a hook waits.
+            self._identify_and_submit()
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()
 

@@ -173,9 +173,12 @@ class _Connection(httputil.HTTPConnection):
 
     async def _conclude(self, exchange: Exchange) -> None:
         moesif = self.moesif
-        if moesif.hooks_after:
-            await hooks.arun(moesif.conclude(exchange, self.request))
-        moesif.submit(exchange, self._route)
+        try:
+            if moesif.hooks_after:
+                await hooks.arun(moesif.conclude(exchange, self.request))
+        finally:
+            # Also when the loop ends while a hook waits.
+            moesif.submit(exchange, self._route)
         if moesif.settings.flush_each_request:
             await moesif.aflush_request()
 

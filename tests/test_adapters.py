@@ -286,6 +286,15 @@ def test_a_step_of_ours_that_fails_is_counted_and_the_client_is_answered(
         assert stats["dropped"] == ({"internal_error": 1} if lost else {})
 
 
+def test_hooks_are_asked_about_a_request_that_raised(adapter: Adapter) -> None:
+    """Or one that is to be skipped would leave just then."""
+    with watched(adapter, hooks=Hooks(skip=lambda *_: True)) as (door, _, recorder):
+        door.ask("GET", "/fail")
+        until(lambda: recorder.moesif.stats()["captured"])
+        assert recorder.events == []
+        assert recorder.moesif.stats()["skipped"] == 1
+
+
 def test_skipped_is_counted_and_not_sent(adapter: Adapter) -> None:
     """By the hook, which sees the response, and by path."""
     hooks = Hooks(skip=lambda request, response: response.status_code == 404)

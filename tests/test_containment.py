@@ -115,16 +115,17 @@ def test_a_hook_whose_task_was_cancelled_does_not_cancel_the_request(serve: Call
     moesif.close(5)
 
 
-async def test_a_request_that_is_cancelled_in_a_hook_is_cancelled() -> None:
+@pytest.mark.parametrize("name", ["identify_user", "skip", "get_metadata"])
+async def test_a_request_that_is_cancelled_in_a_hook_is_cancelled(name: str) -> None:
     """The other way round: the server stops, or the client has gone."""
 
     waits = asyncio.Event()
 
-    async def identify(request: Any) -> None:
+    async def hook(*_: Any) -> None:
         waits.set()
         await asyncio.sleep(60)
 
-    moesif = Moesif(Settings(application_id="x", hooks=Hooks(identify_user=identify)), sink=MemorySink())
+    moesif = Moesif(Settings(application_id="x", hooks=Hooks(**{name: hook})), sink=MemorySink())
     scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
     task = asyncio.ensure_future(MoesifMiddleware(lambda *_: asyncio.sleep(0), moesif)(scope, None, None))  # type: ignore[arg-type]
     await asyncio.wait_for(waits.wait(), 30)
