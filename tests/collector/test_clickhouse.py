@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,7 +30,8 @@ from moesif_middleware.collector.search.clickhouse import (
 )
 from moesif_middleware.collector.search.leaves import leaves
 from moesif_middleware.collector.settings import CollectorSettings, ManagementKey
-from moesif_middleware.collector.stores import Appended, Recent, StoreUnavailable
+from moesif_middleware.collector.stores import Appended, EventRow, Recent, StoreUnavailable
+from moesif_middleware.collector.stores.clickhouse import tables
 from moesif_middleware.collector.stores.clickhouse.address import Address, parse_address
 from moesif_middleware.collector.stores.clickhouse.client import Client, Refused
 from moesif_middleware.collector.stores.clickhouse.rows import Numbers
@@ -334,6 +337,116 @@ def test_tables_of_a_newer_program_are_refused(address: Address) -> None:
     client.close()
     with pytest.raises(StoreUnavailable, match="schema version"):
         ClickHouseStore(address)
+
+
+TOP_PLANS = {"size": 0, "aggs": {"plans": {"terms": {"field": "metadata.plan.raw"}}}}
+
+
+def from_four(field: str) -> dict[str, Any]:
+    """Return a search that counts the numbers from 4 on."""
+    return {"size": 0, "aggs": {"many": {"range": {"field": field, "ranges": [{"from": 4}]}}}}
+
+
+def with_plan(key: str, plan: object) -> EventRow:
+    """Return an event whose metadata and body have a plan."""
+    values = {"request": {"body": {"plan": plan}}, "metadata": {"plan": plan}}
+    return row(key, doc=orjson.dumps(values).decode())
+
+
+def plans(store: ClickHouseStore) -> dict[object, int]:
+    """Return how many events have each plan in their metadata, as a search counts them."""
+    buckets = store.search(APP, "events", TOP_PLANS)["aggregations"]["plans"]["buckets"]
+    return {bucket["key"]: bucket["doc_count"] for bucket in buckets}
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("half_done", [False, True])
+def test_events_that_are_older_than_a_column_are_found_by_it(
+    address: Address, monkeypatch: pytest.MonkeyPatch, half_done: bool
+) -> None:
+    """Also when whoever began to add the columns did not finish, and while an older collector still writes."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "MIGRATIONS", MIGRATIONS[:1])
+        older = ClickHouseStore(address, every=0)
+    newer = None
+    try:
+        older.append(APP, [with_plan("A", "free"), with_plan("B", 5)]).result()
+        if half_done:
+            (statement,) = (line for step in MIGRATIONS[1] for line in step.statements(address))
+            older._client.execute(statement)
+        newer = ClickHouseStore(address, every=0)
+        assert plans(newer) == {"free": 1, 5: 1}
+        newer.append(APP, [with_plan("C", "free")]).result()
+        older.append(APP, [with_plan("D", True)]).result()
+        assert plans(newer) == {"free": 2, 5: 1, "true": 1}
+        newer._client.execute(f"OPTIMIZE TABLE {tables.EVENTS} FINAL")
+        assert plans(newer) == {"free": 2, 5: 1, "true": 1}
+        assert newer.delete(APP, "events", "A").result() is True
+        assert plans(newer) == {"free": 1, 5: 1, "true": 1}
+    finally:
+        older.close()
+        if newer is not None:
+            newer.close()
+
+
+@pytest.mark.parametrize(("code", "passes"), [(15, True), (44, True), (36, False)])
+def test_only_a_column_that_is_there_already_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, code: int, passes: bool
+) -> None:
+    """Old servers and new ones have different numbers for that."""
+    address = parse_address("clickhouse://h/db")
+    client = Client(address)
+    written: list[str] = []
+
+    def execute(statement: str, *_: object, **__: object) -> bytes:
+        if statement.startswith("ALTER"):
+            raise Refused(code, "")
+        written.append(statement)
+        return b"1"
+
+    monkeypatch.setattr(client, "execute", execute)
+    monkeypatch.setattr(client, "select", lambda sql: [[1]])
+    if passes:
+        tables.migrate(client, address)
+        assert written[-1].endswith(f"VALUES ('schema', {len(MIGRATIONS)})")
+    else:
+        with pytest.raises(Refused):
+            tables.migrate(client, address)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("body", "read"),
+    [
+        (TOP_PLANS, {"metadata.path", "metadata.key"}),
+        ({"size": 0, "query": {"term": {"metadata.plan.raw": "free"}}}, {"metadata.path", "metadata.key"}),
+        ({"size": 0, "query": {"terms": {"metadata.plan": [5, 7]}}}, {"metadata.path", "metadata.key"}),
+        ({"size": 0, "query": {"wildcard": {"metadata.plan.raw": "f*e"}}}, {"metadata.path", "metadata.key"}),
+        ({"size": 0, "query": {"exists": {"field": "metadata.plan"}}}, {"metadata.path"}),
+        ({"size": 1, "sort": ["metadata.plan"], "_source": False}, {"metadata.path", "metadata.key"}),
+        (from_four("metadata.plan"), {"metadata.path", "metadata.kind", "metadata.number"}),
+        (from_four("request.body.plan"), {"leaf.path", "leaf.kind", "leaf.number"}),
+        ({"size": 0, "query": {"term": {"request.body.plan.raw": "free"}}}, {"leaf.path", "leaf.key"}),
+    ],
+)
+def test_a_search_reads_the_arrays_that_it_needs(
+    address: Address, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], read: set[str]
+) -> None:
+    """The keys of all scalars are the bodies of all events: a search of the metadata reads no word of them."""
+    store = ClickHouseStore(address, every=0)
+    statements: list[str] = []
+
+    def select(sql: str, hosts: Any = ()) -> list[list[Any]]:
+        statements.append(sql)
+        return Client.select(store._client, sql, hosts)
+
+    try:
+        store.append(APP, [with_plan("A", "free"), with_plan("B", 5)]).result()
+        monkeypatch.setattr(store._client, "select", select)
+        store.search(APP, "events", body)
+        assert set(re.findall(r"\b(?:leaf|metadata)\.[a-z]+", " ".join(statements))) == read
+    finally:
+        store.close()
 
 
 @pytest.mark.heavy

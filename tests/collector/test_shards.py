@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.servers import Cluster, cluster
 from moesif_middleware.collector.stores import Appended, Recent, StoreUnavailable
+from moesif_middleware.collector.stores.clickhouse import tables
 from moesif_middleware.collector.stores.clickhouse.address import parse_address
 from moesif_middleware.collector.stores.clickhouse.client import Client, Host
 from moesif_middleware.collector.stores.clickhouse.rows import number_of
@@ -17,6 +18,7 @@ from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
 from moesif_middleware.collector.stores.grouping import GROUP_ROWS, GroupQueue
 
 from .conftest import APP
+from .test_clickhouse import plans, with_plan
 from .test_store_contract import row
 
 ONE, TWO, THREE = ("one", 1), ("two", 2), ("three", 3)
@@ -159,6 +161,32 @@ def test_each_server_gets_its_own_events(two_shards: Cluster, monkeypatch: pytes
         assert len(store.recent(APP, Recent(limit=200))) == 100
     finally:
         store.close()
+
+
+@pytest.mark.heavy
+def test_columns_are_added_to_every_shard(two_shards: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of all shards are found by them: older ones, those of an older collector, those that a server sent on."""
+    address = parse_address(f"{two_shards.url}/growing?cluster={two_shards.name}&quorum=1")
+    with monkeypatch.context() as patch:
+        patch.setattr(tables, "MIGRATIONS", tables.MIGRATIONS[:1])
+        older = ClickHouseStore(address, every=0)
+    newer = None
+    try:
+        older.append(APP, [with_plan(f"older-{number}", "free") for number in range(20)]).result()
+        newer = ClickHouseStore(address, every=0)
+        older.append(APP, [with_plan(f"later-{number}", "pro") for number in range(20)]).result()
+        newer.append(APP, [with_plan(f"newer-{number}", 5) for number in range(20)]).result()
+        changes, rows = newer._changes, [with_plan(f"sent-on-{number}", True) for number in range(20)]
+        changes._servers.insert("events", lambda: changes._event_lines([(APP, each) for each in rows]))
+        assert plans(newer) == {"free": 20, "pro": 20, 5: 20, "true": 20}
+        # Who comes to columns that are there, but for the note of it, goes on.
+        newer._client.execute("ALTER TABLE growing.migrations_local ON CLUSTER loopback DROP PARTITION tuple()")
+        ClickHouseStore(address).close()
+        assert plans(newer) == {"free": 20, "pro": 20, 5: 20, "true": 20}
+    finally:
+        older.close()
+        if newer is not None:
+            newer.close()
 
 
 @pytest.mark.heavy

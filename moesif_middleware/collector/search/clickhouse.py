@@ -2,6 +2,7 @@
 
 Old servers cannot read JSON, so every scalar of a document stands in four parallel arrays, ``leaf``: its path, its
 kind, its ``key`` (one text by which values of all types are compared and ordered, see ``leaf_key``) and its number.
+Those of an event's metadata stand in four arrays for themselves too, see ``NARROW``.
 Literals stand in the statement, since old servers bind none over HTTP: ``literal`` is the one place that writes them.
 """
 
@@ -11,6 +12,7 @@ import struct
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, Final, Protocol
 
 import orjson
@@ -22,6 +24,12 @@ from .times import FIRST_MILLIS, LAST_MILLIS
 
 SEPARATOR: Final = "\0"
 """Between the members of a stored path; in a name it would be taken for one, so it is replaced there."""
+
+NARROW: Final = "metadata"
+"""The member of an event whose scalars have arrays of their own, of the names that those in ``leaf`` have.
+
+``leaf`` holds the bodies too: nearly all of what a count of one short value would read.
+"""
 
 TEXT_KEY: Final = "t"
 NUMBER_KEY: Final = "n"
@@ -48,6 +56,15 @@ def of_kind(app: int, kind: str) -> str:
 def stored_path(names: Sequence[str]) -> str:
     """Return member names as the column ``leaf.path`` has them."""
     return SEPARATOR.join(name.replace(SEPARATOR, "\ufffd") for name in names)
+
+
+def narrow_columns() -> dict[str, tuple[str, str]]:
+    """Return the columns that the server computes of ``leaf.*`` for ``NARROW``, each with its type and expression."""
+    below = _below("p", NARROW)
+    found = {f"{NARROW}.path": ("Array(String)", f"arrayFilter(p -> {below}, leaf.path)")}
+    for part, type_ in (("kind", "UInt8"), ("key", "String"), ("number", "Float64")):
+        found[f"{NARROW}.{part}"] = (f"Array({type_})", f"arrayFilter((v, p) -> {below}, leaf.{part}, leaf.path)")
+    return found
 
 
 def leaf_key(value: Scalar) -> str:
@@ -213,8 +230,14 @@ class ClickHouseStatement:
     def any_value(self, field: Field, test: Callable[[Value], str]) -> str:
         """Return the condition that any value at a path of the document passes the test."""
         at = _at(field, "p", below=field.below)
-        condition = test(LeafValue(at, self))
-        return FALSE if condition == FALSE else f"arrayExists((p, d, k, n) -> {at} AND {condition}, {_LEAF})"
+        value = LeafValue(at, self)
+        condition = test(value)
+        if condition == FALSE:
+            return FALSE
+        # Arrays that no part of the test looks at are not read.
+        names = {"p": "path", **{name: part for name, part in _PARTS.items() if name in value.reads}}
+        columns = ", ".join(self._leaf(field, part) for part in names.values())
+        return f"arrayExists(({', '.join(names)}) -> {at} AND {condition}, {columns})"
 
     def narrowed(self, field: Field, words: Sequence[str], found: str) -> str:  # noqa: ARG002 - a Statement
         """Return a condition over a field of the document: its values are read without it."""
@@ -230,7 +253,7 @@ class ClickHouseStatement:
 
     def exists(self, field: Field) -> str:
         """Return the condition that there is a value at a path of the document or below it."""
-        return f"arrayExists(p -> {_at(field, 'p', below=True)}, leaf.path)"
+        return f"arrayExists(p -> {_at(field, 'p', below=True)}, {self._leaf(field, 'path')})"
 
     def key(self, field: Field, missing: Scalar | None) -> Key:
         """Return a grouping by the distinct values of a field; ``missing`` stands in for none."""
@@ -239,7 +262,7 @@ class ClickHouseStatement:
             sql = _column_or(column, missing)
             mixed = isinstance(missing, str) and column.type is not Type.TEXT and column.nullable
             return Key(sql, _word_or_number, _numbers_first) if mixed else Key(sql)
-        keys = self._or_missing(f"arrayDistinct({self._at(field, 'leaf.key')})", missing)
+        keys = self._or_missing(f"arrayDistinct({self._at(field, 'key')})", missing)
         return Key(f"arrayJoin({keys})", key_value)
 
     def values(self, field: Field, *, numeric: bool, missing: Scalar | None) -> str:
@@ -248,7 +271,7 @@ class ClickHouseStatement:
             return _column_or(field.column, missing)
         if numeric:
             return f"arrayJoin({self._numbers(field, None if isinstance(missing, str) else missing)})"
-        return f"arrayJoin({self._or_missing(self._at(field, 'leaf.key'), missing)})"
+        return f"arrayJoin({self._or_missing(self._at(field, 'key'), missing)})"
 
     def times(self, field: Field, missing: int | None) -> str:
         """Return the SQL of a field's milliseconds; a path in the document gives one row for each value."""
@@ -278,7 +301,7 @@ class ClickHouseStatement:
         if column is not None:
             return SortKey(column.name, f"{column.name} IS NULL" if column.nullable else None, literal)
         edge = "max" if descending else "min"
-        values = self._times(field, None) if field.is_time else self._at(field, "leaf.key")
+        values = self._times(field, None) if field.is_time else self._at(field, "key")
         sql = f"if(empty({values}), NULL, arrayReduce('{edge}', {values}))"
         if field.is_time:
             return SortKey(sql, f"empty({values})", literal)
@@ -295,35 +318,42 @@ class ClickHouseStatement:
         by = f" BY {', '.join(groups)}" if any(name != "1" for name in groups) else ""
         return f"SELECT * FROM ({select}) ORDER BY {order} LIMIT {limit}{by}"  # noqa: S608 - see select
 
-    def _at(self, field: Field, column: str, kinds: str = "") -> str:
-        """Return the array of what a column of the leaves holds at a path."""
+    def _leaf(self, field: Field, part: str) -> str:
+        """Return the shortest array of a part of the leaves that has all of the field's."""
+        return f"{NARROW if self._events and field.members[:1] == (NARROW,) else 'leaf'}.{part}"
+
+    def _at(self, field: Field, part: str, kinds: str = "") -> str:
+        """Return the array of what a part of the leaves is at a path, of those kinds if any are given."""
         # Equal expressions are one to ClickHouse, and two arrayJoin of one are no product: each has names of its own.
         self._lambdas += 1
         value, path, kind = (f"{name}{self._lambdas}" for name in "vpd")
         at = _at(field, path, below=field.below)
+        arrays = f"{self._leaf(field, part)}, {self._leaf(field, 'path')}"
         if kinds:
-            return f"arrayFilter(({value}, {path}, {kind}) -> {at} AND {kind} {kinds}, {column}, leaf.path, leaf.kind)"
-        return f"arrayFilter(({value}, {path}) -> {at}, {column}, leaf.path)"
+            tested = f"{at} AND {kind} {kinds}"
+            return f"arrayFilter(({value}, {path}, {kind}) -> {tested}, {arrays}, {self._leaf(field, 'kind')})"
+        return f"arrayFilter(({value}, {path}) -> {at}, {arrays})"
 
     def _numbers(self, field: Field, missing: float | None) -> str:
-        numbers = self._at(field, "leaf.number", f"= {NUMBER}")
+        numbers = self._at(field, "number", f"= {NUMBER}")
         return numbers if missing is None else self._instead(numbers, field, f"toFloat64({literal(missing)})")
 
     def _times(self, field: Field, missing: float | None) -> str:
-        numbers = self._at(field, "leaf.number", f"IN ({NUMBER}, {TIME_TEXT})")
+        numbers = self._at(field, "number", f"IN ({NUMBER}, {TIME_TEXT})")
         millis = f"arrayMap(m -> toInt64(m), arrayFilter(m -> {_is_time('m')}, {numbers}))"
         return millis if missing is None else self._instead(millis, field, f"toInt64({literal(int(missing))})")
 
     def _instead(self, values: str, field: Field, missing: str) -> str:
         """Return the SQL of an array of values, or of one that stands in when the field has no value of any type."""
-        some = f"arrayExists(p -> {_at(field, 'p', below=field.below)}, leaf.path)"
+        some = f"arrayExists(p -> {_at(field, 'p', below=field.below)}, {self._leaf(field, 'path')})"
         return f"if({some}, {values}, [{missing}])"
 
     def _or_missing(self, keys: str, missing: Scalar | None) -> str:
         return keys if missing is None else f"if(empty({keys}), [{literal(leaf_key(missing))}], {keys})"
 
 
-_LEAF: Final = "leaf.path, leaf.kind, leaf.key, leaf.number"
+_PARTS: Final = {"d": "kind", "k": "key", "n": "number"}
+"""What the names in the test of a leaf stand for, beside ``p`` for its path."""
 
 
 def _at(field: Field, path: str, *, below: bool) -> str:
@@ -331,8 +361,11 @@ def _at(field: Field, path: str, *, below: bool) -> str:
     if not field.members:
         return "1"
     whole = stored_path(field.members)
-    same = f"{path} = {literal(whole)}"
-    return f"({same} OR startsWith({path}, {literal(whole + SEPARATOR)}))" if below else same
+    return _below(path, whole) if below else f"{path} = {literal(whole)}"
+
+
+def _below(path: str, whole: str) -> str:
+    return f"({path} = {literal(whole)} OR startsWith({path}, {literal(whole + SEPARATOR)}))"
 
 
 def _is_time(number: str) -> str:
@@ -368,33 +401,47 @@ def _decoded(key: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class LeafValue:
-    """One leaf inside a lambda: ``p`` its path, ``d`` its kind, ``k`` its key and ``n`` its number."""
+    """One leaf inside a lambda: ``p`` its path, ``d`` its kind, ``k`` its key and ``n`` its number.
+
+    ``reads`` are those of the last three that the conditions read. The key tells text from numbers by itself.
+    """
 
     at: str
     statement: ClickHouseStatement
+    reads: set[str] = dataclass_field(default_factory=set)
 
     def text(self, operator: str, value: str) -> str:
         """Compare it as text, by code points."""
-        return f"(d <> {NUMBER} AND k {operator} {literal(TEXT_KEY + value)})"
+        self.reads.add("k")
+        compared = f"k {operator} {literal(TEXT_KEY + value)}"
+        return f"({_IS_TEXT} AND {compared})" if operator.startswith("<") else compared
 
     def texts(self, values: Sequence[str]) -> str:
         """Return whether its text is one of several."""
+        self.reads.add("k")
         return self.statement.among("k", [TEXT_KEY + value for value in values])
 
     def number(self, operator: str, value: float) -> str:
         """Compare it as a number."""
+        self.reads.update("dn")
         return f"(d = {NUMBER} AND n {operator} {literal(value)})"
 
     def numbers(self, values: Sequence[int | float]) -> str:
         """Return whether it is a number that equals one of several."""
+        self.reads.add("k")
         return self.statement.among("k", [leaf_key(value) for value in values])
 
     def time(self, operator: str, millis: int) -> str:
         """Compare it as a time."""
+        self.reads.update("dn")
         return f"(d IN ({NUMBER}, {TIME_TEXT}) AND {_is_time('n')} AND toInt64(n) {operator} {literal(millis)})"
 
     def matches(self, pattern: str) -> str:
         """Return whether its text contains a match of an RE2 pattern."""
+        self.reads.add("k")
         # Both sides of an AND are evaluated: the pattern looks at values of this path only, at nothing elsewhere.
-        text = f"if({self.at} AND d <> {NUMBER}, substring(k, {len(TEXT_KEY) + 1}), '')"
-        return f"(d <> {NUMBER} AND {self.statement.matching(text, pattern)})"
+        text = f"if({self.at} AND {_IS_TEXT}, substring(k, {len(TEXT_KEY) + 1}), '')"
+        return f"({_IS_TEXT} AND {self.statement.matching(text, pattern)})"
+
+
+_IS_TEXT: Final = f"startsWith(k, {literal(TEXT_KEY)})"

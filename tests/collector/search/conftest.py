@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.servers import Server
 from moesif_middleware.collector.stores import Store
+from moesif_middleware.collector.stores.clickhouse import tables
 from moesif_middleware.collector.stores.clickhouse.address import parse_address
 from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
@@ -77,6 +78,12 @@ def hot_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
 
 @pytest.fixture(scope="session")
 def clickhouse_searcher(clickhouse: Server) -> Iterator[Searcher]:
-    store = ClickHouseStore(parse_address(f"{clickhouse.url}/search"), clock=lambda: NOW / 1000, every=0)
-    with closing(store):
+    """Half of the events are older than the columns that the server computes, and stay so: nothing merges."""
+    address = parse_address(f"{clickhouse.url}/search")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "MIGRATIONS", tables.MIGRATIONS[:1])
+        with closing(ClickHouseStore(address, every=0)) as store:
+            store._client.execute("SYSTEM STOP MERGES search.events")
+            store.append(APP, rows()[::2]).result(timeout=30)
+    with closing(ClickHouseStore(address, clock=lambda: NOW / 1000, every=0)) as store:
         yield filled(store)

@@ -49,6 +49,8 @@ def event(draw: random.Random, number: int) -> dict[str, Any]:
             "body": body(draw),
         },
         "weight": draw.choice([1, 1, 1, 4, 10]),
+        # Its name begins like another one.
+        "metadata_": {"plan": draw.choice(PLANS)},
         "metadata": metadata(draw),
     }
     if draw.random() < 0.9:

@@ -39,6 +39,8 @@ LEAF_FIELDS = [
     "metadata.back\\slash",
     "metadata.size",
     "metadata.when",
+    "metadata",
+    "metadata_.plan",
     "request.body.items.sku",
     "response.body.items.qty",
     "response.body.error.code",
@@ -166,7 +168,7 @@ sort_options = st.one_of(
     directions,
     st.fixed_dictionaries({"order": directions}, optional={"missing": st.sampled_from(["_last", "_first"])}),
 )
-SORT_FIELDS = ["request.time", "response.time", *TEXT_FIELDS, *NUMBER_FIELDS, *LEAF_FIELDS[:13]]
+SORT_FIELDS = ["request.time", "response.time", *TEXT_FIELDS, *NUMBER_FIELDS, *LEAF_FIELDS[:15]]
 sorts = st.lists(
     st.builds(lambda name, options: {name: options}, st.sampled_from(SORT_FIELDS), sort_options),
     max_size=3,
@@ -195,7 +197,7 @@ def metrics() -> st.SearchStrategy[dict[str, Any]]:
     return st.one_of(numeric, counting, ranks)
 
 
-KEY_FIELDS = [*TEXT_FIELDS, *NUMBER_FIELDS, *LEAF_FIELDS[:13]]
+KEY_FIELDS = [*TEXT_FIELDS, *NUMBER_FIELDS, *LEAF_FIELDS[:15]]
 fields_for_keys = st.sampled_from(KEY_FIELDS)
 NAMES = st.sampled_from(["one", "weight|sum", "p(90)"])
 

@@ -26,7 +26,7 @@ from .changes import Append, Change, Changes, Expire, Remove
 from .client import Client
 from .puts import Put
 from .rows import NAMES, Numbers, number_of
-from .tables import APPS, ENTITIES, EVENTS, GONE, WEEK, changing, live, migrate, parts
+from .tables import APPS, ENTITIES, EVENTS, GONE, WEEK, changing, live, migrate, parts, searched
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,7 @@ class ClickHouseStore:
     ) -> dict[str, Any]:
         """Return the answer of a search over the documents of a kind. Raises InvalidSearch."""
         search = parse_search(kind, body, first, last, zone, int(self._clock() * 1000))
-        place = Place(EVENTS, ENTITIES, number_of(app), number_of, live(number_of(app)))
-        return run_search(ClickHouseEngine(self._client, place), search)
+        return run_search(self._engine(app), search)
 
     def counts_sooner(self, query: object) -> bool:
         """Return whether the query looks into documents: each grouping would look into all of them again."""
@@ -93,11 +92,16 @@ class ClickHouseStore:
     ) -> Iterator[list[list[Any]]]:
         """Yield the values of columns of the events that pass a query, by time, an eighth of the time range at once."""
         first, last = times
-        search, place = self._parsed(query), Place(EVENTS, ENTITIES, number_of(app), number_of, live(number_of(app)))
+        search, engine = self._parsed(query), self._engine(app)
         step = (last - first) // PIECES + 1
         for start in range(first, last + 1, step):
             piece = replace(search, first=start, last=min(last, start + step - 1))
-            yield transposed(ClickHouseEngine(self._client, place), piece, names)
+            yield transposed(engine, piece, names)
+
+    def _engine(self, app: str) -> ClickHouseEngine:
+        number = number_of(app)
+        place = Place(searched(self._address), ENTITIES, number, number_of, live(number))
+        return ClickHouseEngine(self._client, place)
 
     def _parsed(self, query: object) -> Search:
         return parse_search(EVENTS, {"query": query}, None, None, UTC, int(self._clock() * 1000))

@@ -4,28 +4,37 @@
 ``search.clickhouse``). Its order is (app, time, key): an event that is sent again keeps its time, so that it is found
 by its place, and what was written twice all the same is merged into the row with the highest ``seq``. Merging takes
 its time and reading with FINAL is slow, so ``gone`` lists what does not count: the ``seq`` of rows that are deleted or
-replaced, and the time before which the events of an application have expired.
+replaced, and the time before which the events of an application have expired. Its columns of ``ComputedColumns``
+are computed by the servers: on insert, whoever inserts, and in rows that are older than these columns whenever they are
+read, until ClickHouse merges and so writes them.
 
 ``entities`` holds all other documents, the row with the highest ``version`` of each; it is read with FINAL.
 ``app`` and ``key`` are hashes: see ``rows``.
 
 On a cluster, ``NAME_local`` is replicated by ``{shard}`` and ``{replica}`` of each server's macros, and ``NAME``
-spreads over the shards by the key, so that all rows of one event are on one of them.
+spreads over the shards by the key, so that all rows of one event are on one of them. ``searched_events`` has the
+computed columns beside those of ``events``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
+from ...search.clickhouse import narrow_columns
 from .. import StoreUnavailable
 from ..schema import EVENT_COLUMNS
 from .address import Address
-from .client import Client
+from .client import Client, Refused
 
 EVENTS: Final = "events"
 ENTITIES: Final = "entities"
+SEARCHED: Final = "searched_events"
 APPS: Final = "apps"
 GONE: Final = "gone"
+COLUMN_EXISTS: Final = frozenset({15, 44})
+"""ClickHouse's numbers of the error: newer versions have one of its own."""
+
 WEEK: Final = "toMonday(toDateTime(intDiv(time_ms, 1000), 'UTC'))"
 
 _TYPES: Final = {
@@ -66,26 +75,57 @@ class Table:
             return [f"CREATE TABLE IF NOT EXISTS {self.name} ({self._columns}) ENGINE = {engine} {layout}"]
         path = f"/clickhouse/tables/{{shard}}/{address.database}/{self.name}"
         engine = f"ReplicatedReplacingMergeTree('{path}', '{{replica}}', {self._version})"
-        own, everywhere = local(self.name), f"ON CLUSTER `{address.cluster}`"
-        spread = f"Distributed('{address.cluster}', '{address.database}', '{own}', {self._shard})"
-        database = address.database
+        own = f"{address.database}.{local(self.name)} ON CLUSTER `{address.cluster}`"
         return [
-            f"CREATE TABLE IF NOT EXISTS {database}.{own} {everywhere} ({self._columns}) ENGINE = {engine} {layout}",
-            f"CREATE TABLE IF NOT EXISTS {database}.{self.name} {everywhere} ({self._columns}) ENGINE = {spread}",
+            f"CREATE TABLE IF NOT EXISTS {own} ({self._columns}) ENGINE = {engine} {layout}",
+            self.spread(address, self.name),
         ]
 
+    def spread(self, address: Address, name: str, *more: str) -> str:
+        """Return the statement that makes, on a cluster, a table over all shards of it, with ``more`` columns."""
+        columns = ", ".join((self._columns, *more))
+        engine = f"Distributed('{address.cluster}', '{address.database}', '{local(self.name)}', {self._shard})"
+        everywhere = f"{address.database}.{name} ON CLUSTER `{address.cluster}`"
+        return f"CREATE TABLE IF NOT EXISTS {everywhere} ({columns}) ENGINE = {engine}"
 
-MIGRATIONS: Final = (
+
+class ComputedColumns:
+    """Columns that a table gets when it is there already, each with its type and the expression that computes it.
+
+    On a cluster, a table of another name has them over all shards: old servers change no ``Distributed`` one there.
+    """
+
+    def __init__(self, table: Table, spread: str, columns: Mapping[str, tuple[str, str]]) -> None:
+        self._table = table
+        self._spread = spread
+        self._columns = columns
+
+    def statements(self, address: Address) -> list[str]:
+        """Return the statements that add them; run again, one fails with ``COLUMN_EXISTS`` or does nothing."""
+        added = ", ".join(
+            f"ADD COLUMN `{name}` {type_} MATERIALIZED {expression}"
+            for name, (type_, expression) in self._columns.items()
+        )
+        if address.cluster is None:
+            return [f"ALTER TABLE {self._table.name} {added}"]
+        own = f"{address.database}.{local(self._table.name)} ON CLUSTER `{address.cluster}`"
+        names = (f"`{name}` {type_}" for name, (type_, _) in self._columns.items())
+        return [f"ALTER TABLE {own} {added}", self._table.spread(address, self._spread, *names)]
+
+
+_EVENTS: Final = Table(
+    EVENTS,
+    f"{_COLUMNS}, key UInt64, seq UInt64, doc String, {_LEAF}",
+    "seq",
+    "(app, time_ms, key)",
+    "key",
+    # Few partitions keep reading fast; whole ones are dropped when their events have expired.
+    WEEK,
+)
+
+MIGRATIONS: Final[tuple[tuple[Table | ComputedColumns, ...], ...]] = (
     (
-        Table(
-            EVENTS,
-            f"{_COLUMNS}, key UInt64, seq UInt64, doc String, {_LEAF}",
-            "seq",
-            "(app, time_ms, key)",
-            "key",
-            # Few partitions keep reading fast; whole ones are dropped when their events have expired.
-            WEEK,
-        ),
+        _EVENTS,
         Table(
             ENTITIES,
             f"app UInt64, kind String, id String, version UInt64, deleted UInt8, doc String, {_LEAF}",
@@ -97,6 +137,7 @@ MIGRATIONS: Final = (
         Table(APPS, "app UInt64, application_id String, version UInt64", "version", "app", "app"),
         Table("migrations", "name String, version UInt64", "version", "name", "cityHash64(name)"),
     ),
+    (ComputedColumns(_EVENTS, SEARCHED, narrow_columns()),),
 )
 
 
@@ -111,12 +152,21 @@ def migrate(client: Client, address: Address) -> None:
         return
     if not there:
         client.execute(f"CREATE DATABASE IF NOT EXISTS {address.database}{everywhere}", database=False)
-    for tables in MIGRATIONS[version:]:
-        for table in tables:
-            for statement in table.statements(address):
-                client.execute(statement)
+    for steps in MIGRATIONS[version:]:
+        for step in steps:
+            for statement in step.statements(address):
+                _change(client, statement)
     row = f"VALUES ('schema', {len(MIGRATIONS)})"
     client.execute(f"INSERT INTO migrations (name, version) {row}", writing(address))
+
+
+def _change(client: Client, statement: str) -> None:
+    try:
+        client.execute(statement)
+    except Refused as error:
+        # Another collector came first, or an earlier attempt: old servers know no ADD COLUMN IF NOT EXISTS.
+        if error.code not in COLUMN_EXISTS:
+            raise
 
 
 def writing(address: Address) -> dict[str, str]:
@@ -135,6 +185,11 @@ def live(app: int) -> list[str]:
         f"time_ms >= (SELECT max(before_ms) FROM {GONE} WHERE app = {app})",  # noqa: S608 - a number
         f"seq GLOBAL NOT IN (SELECT seq FROM {GONE} WHERE app = {app} AND seq > 0)",  # noqa: S608
     ]
+
+
+def searched(address: Address) -> str:
+    """Return the name of the table that has all columns of events, on a cluster those of all shards."""
+    return EVENTS if address.cluster is None else SEARCHED
 
 
 def changing(address: Address) -> str:
