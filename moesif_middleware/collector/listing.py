@@ -80,10 +80,10 @@ class Listing:
         answer = self._search({"query": among, "size": len(ids), "_source": False, "track_total_hits": False})
         return {hit["_id"] for hit in answer["hits"]["hits"]}
 
-    def ids(self, limit: int) -> tuple[list[str], bool]:
-        """Return the ids of the newest events that pass, and whether there are more than ``limit``."""
+    def places(self, limit: int) -> tuple[list[tuple[str, int]], bool]:
+        """Return the ids and times of the newest events that pass, and whether there are more than ``limit``."""
         rows, more = self.page(limit, None)
-        return [row["id"] for row in rows], more
+        return [(row["id"], row["time_ms"]) for row in rows], more
 
     def requests(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
         """Return the newest API calls that pass as pairs of id and document, without the bodies of their responses."""

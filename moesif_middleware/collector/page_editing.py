@@ -60,8 +60,9 @@ class Editing:
         asked = listing(request, self._context)
         if not asked.qualifiers:
             raise Refusal(400, "q: must name what is deleted; since:30d is about everything", SECURITY_HEADERS)
-        ids, more = await run_in_threadpool(asked.ids, MOST_DELETED)
-        done = [asyncio.wrap_future(self._context.store.delete(asked.app, "events", key)) for key in ids]
+        places, more = await run_in_threadpool(asked.places, MOST_DELETED)
+        delete = self._context.store.delete
+        done = [asyncio.wrap_future(delete(asked.app, "events", key, time_ms)) for key, time_ms in places]
         return answer({"deleted": sum(await asyncio.gather(*done)), "more": more})
 
     def governed(self, handler: Handler) -> Endpoint:

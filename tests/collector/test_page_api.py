@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ import pytest
 from moesif_middleware.collector.page import FILES
 from moesif_middleware.collector.page_answers import POLICY
 from moesif_middleware.collector.qualifiers import Qualifier, parse
+from moesif_middleware.collector.search.times import wire_millis
 
+from .conftest import Running
+from .conftest import event as captured
 from .serving import Served, event, serving
 
 
@@ -384,6 +388,35 @@ def test_events_are_deleted_by_filter_step_by_step(served: Served) -> None:
     assert delete(served, app=app, q="took:>1 status:500").json() == {"deleted": 0, "more": False}
     assert ids(served.page("events", app=app)) == ["stays"]
     assert ids(served.page("events", app=served.apps[17])) == ["of another application"]
+
+
+def test_events_to_delete_come_with_their_times(everywhere: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by either way of the list: a store whose order is that of time looks at no other events then."""
+    times = {key: int(time.time() * 1000) - 60_000 * place for place, key in enumerate("ABC")}
+    statuses = {"A": 500, "B": 503, "C": 201}
+    sent = [
+        captured(
+            transaction_id=key,
+            request={"time": wire_millis(moment)},
+            response={"time": wire_millis(moment + 5), "status": statuses[key]},
+        )
+        for key, moment in times.items()
+    ]
+    assert everywhere.collector.post("/v1/events/batch", json=sent).status_code == 201
+    asked: dict[str, int | None] = {}
+    delete = everywhere.store.delete
+
+    def noted(app: str, kind: str, key: str, time_ms: int | None = None) -> Future[bool]:
+        asked[key] = time_ms
+        return delete(app, kind, key, time_ms)
+
+    monkeypatch.setattr(everywhere.store, "delete", noted)
+    headers = {"Content-Type": "application/json"}
+    for filtered, deleted in (("status:5xx", 2), ("took:>1", 1)):
+        query = {"app": everywhere.app, "q": filtered}
+        answer = everywhere.anonymous.request("DELETE", "/_page/api/events", params=query, headers=headers)
+        assert answer.json() == {"deleted": deleted, "more": False}
+    assert asked == times
 
 
 def test_nothing_is_deleted_without_a_filter_or_by_another_page(served: Served) -> None:
