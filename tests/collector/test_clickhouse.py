@@ -30,7 +30,7 @@ from moesif_middleware.collector.search.clickhouse import (
 )
 from moesif_middleware.collector.search.leaves import leaves
 from moesif_middleware.collector.settings import CollectorSettings, ManagementKey
-from moesif_middleware.collector.stores import Appended, EventRow, Recent, StoreUnavailable
+from moesif_middleware.collector.stores import Appended, EventRow, Interruptible, Recent, StoreUnavailable
 from moesif_middleware.collector.stores.clickhouse import tables
 from moesif_middleware.collector.stores.clickhouse.address import Address, parse_address
 from moesif_middleware.collector.stores.clickhouse.client import Client, Refused
@@ -445,6 +445,37 @@ def test_a_search_reads_the_arrays_that_it_needs(
         monkeypatch.setattr(store._client, "select", select)
         store.search(APP, "events", body)
         assert set(re.findall(r"\b(?:leaf|metadata)\.[a-z]+", " ".join(statements))) == read
+    finally:
+        store.close()
+
+
+@pytest.mark.heavy
+def test_a_search_that_nobody_waits_for_is_given_up(address: Address) -> None:
+    """By the server too, and nothing else is: the next statement of the same thread runs to its end."""
+    store = ClickHouseStore(address, every=0)
+    endless = "SELECT count() FROM system.numbers WHERE NOT ignore(number)"
+    running = "SELECT count() FROM system.processes WHERE query LIKE '%NOT ignore(number)%' AND query NOT LIKE '%LIKE%'"
+    looks: list[list[list[Any]]] = []
+
+    def stop() -> bool:
+        if looks:
+            return True
+        found = store._client.select(running)
+        looks.extend([found] if found != [[0]] else [])
+        return False
+
+    try:
+        assert isinstance(store, Interruptible)
+        began = time.monotonic()
+        with store.interrupted_by(stop), pytest.raises(StoreUnavailable, match="interrupted"):
+            store._client.select(endless)
+        assert looks == [[[1]]]
+        while store._client.select(running) != [[0]]:
+            assert time.monotonic() < began + 30, "the server goes on"
+            time.sleep(0.05)
+        with store.interrupted_by(lambda: False):
+            assert store.search(APP, "events", {})["hits"]["total"] == 0
+        assert store.append(APP, [row("A")]).result() == Appended(1, 0)
     finally:
         store.close()
 

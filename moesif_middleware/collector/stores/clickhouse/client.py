@@ -6,12 +6,15 @@ import http.client
 import logging
 import random
 import re
+import selectors
 import ssl
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import orjson
 
@@ -24,6 +27,9 @@ CONNECT_SECONDS: Final = 2.0
 ANSWER_SECONDS: Final = 60.0
 DOWN_SECONDS: Final = 2.0
 """How long a server that did not answer is asked last."""
+
+LOOK_SECONDS: Final = 0.05
+"""How long an answer is waited for between two looks whether anybody still wants it."""
 
 IDLE_CONNECTIONS: Final = 8
 """Connections to one server that are kept."""
@@ -61,6 +67,13 @@ class Refused(StoreUnavailable):
         return self.code in _ELSEWHERE
 
 
+class Interrupted(StoreUnavailable):
+    """Nobody wants the answer any more."""
+
+    def __init__(self) -> None:
+        super().__init__("interrupted")
+
+
 class Client:
     """Runs statements on one of several servers. Every call may come from any thread."""
 
@@ -74,6 +87,19 @@ class Client:
         self._down: dict[Host, float] = {}
         self._closed = False
         self._context = ssl.create_default_context() if address.secure else None
+        self._waiting = threading.local()
+
+    @contextmanager
+    def interrupted_by(self, stop: Callable[[], bool]) -> Iterator[None]:
+        """Give up what this thread reads within the block, with Interrupted, soon after ``stop`` returns true.
+
+        The server is told to do so too.
+        """
+        before, self._waiting.stop = self._stop, stop
+        try:
+            yield
+        finally:
+            self._waiting.stop = before
 
     def select(self, sql: str, hosts: Collection[Host] = ()) -> list[list[Any]]:
         """Return the rows of a statement. Raises StoreUnavailable, or Refused when a server says what is wrong.
@@ -99,12 +125,17 @@ class Client:
 
         ``database`` is false before there is one; ``hosts`` are the servers that may be asked, if not all.
         """
-        target = self._target(settings, database=database)
+        # Where it may be given up, the server must know which one it is.
+        name = "" if self._stop is None else uuid4().hex
+        target = self._target({**(settings or {}), "query_id": name} if name else settings, database=database)
         body = statement.encode() if isinstance(statement, str) else statement
         failure: StoreUnavailable | None = None
         for host in self._in_turn(hosts):
             try:
                 return self._asked(host, target, body)
+            except Interrupted:
+                self._kill(host, name)
+                raise
             except StoreUnavailable as error:
                 if isinstance(error, Refused) and not error.passing:
                     raise
@@ -138,6 +169,20 @@ class Client:
             self._idle.clear()
         for connection in connections:
             connection.close()
+
+    @property
+    def _stop(self) -> Callable[[], bool] | None:
+        """What says that this thread's statements are to be given up, if anything does."""
+        return getattr(self._waiting, "stop", None)
+
+    def _kill(self, host: Host, query: str) -> None:
+        """Tell a server to give up a statement: old versions do not do so when the client goes away."""
+        statement = f"KILL QUERY WHERE query_id = '{query}' ASYNC"
+        try:
+            with self.interrupted_by(lambda: False):
+                self._asked(host, self._target(None, database=False), statement.encode())
+        except StoreUnavailable as error:
+            logger.debug("a statement that nobody waits for goes on: %s", error)
 
     def _in_turn(self, hosts: Collection[Host]) -> list[Host]:
         now = time.monotonic()
@@ -197,6 +242,8 @@ class Client:
         if self._address.password:
             headers["X-ClickHouse-Key"] = self._address.password
         connection.request("POST", target, body, headers)
+        if self._stop is not None:
+            _wait(connection, self._stop)
         response = connection.getresponse()
         return response.status, response.read()
 
@@ -226,3 +273,15 @@ class Client:
                 idle.append(connection)
                 return
         connection.close()
+
+
+def _wait(connection: http.client.HTTPConnection, stop: Callable[[], bool]) -> None:
+    """Wait until the answer begins, which is when the whole statement is done. Raises Interrupted or TimeoutError."""
+    until = time.monotonic() + ANSWER_SECONDS
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.sock, selectors.EVENT_READ)
+        while not selector.select(LOOK_SECONDS):
+            if stop():
+                raise Interrupted
+            if time.monotonic() > until:
+                raise TimeoutError("timed out")

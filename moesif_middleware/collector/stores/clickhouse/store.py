@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import groupby
@@ -195,6 +196,10 @@ class ClickHouseStore:
             self._queue.submit(Expire(app, before_ms)).result()
             self._drop_expired_weeks()
         return int(count)
+
+    def interrupted_by(self, stop: Callable[[], bool]) -> AbstractContextManager[None]:
+        """Give up what this thread reads within the block, with StoreUnavailable, soon after ``stop`` returns true."""
+        return self._client.interrupted_by(stop)
 
     def close(self) -> None:
         """Write what was handed over and let go of the connections."""
