@@ -230,6 +230,21 @@ def test_events_to_delete_are_looked_for_at_their_time(address: Address, monkeyp
 
 
 @pytest.mark.heavy
+def test_events_are_looked_up_by_pairs_of_time_and_id(address: Address) -> None:
+    """Not by the time of one and the id of another."""
+    store = ClickHouseStore(address, every=0)
+    try:
+        assert store.append(APP, [row("A", time_ms=3), row("B", time_ms=7)]).result() == Appended(2, 0)
+        again = [row("A", time_ms=3), row("B", time_ms=3), row("C", time_ms=7)]
+        assert store.append(APP, again).result() == Appended(2, 1)
+        assert store.append(APP, [row("A", time_ms=7)]).result() == Appended(1, 0)
+        hits = store.search(APP, "events", {"sort": ["request.time", "_id"]})["hits"]["hits"]
+        assert [hit["_id"] for hit in hits] == ["A", "B", "A", "B", "C"]
+    finally:
+        store.close()
+
+
+@pytest.mark.heavy
 def test_the_first_of_some_groups_take_one_statement(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """All groups come with the first ones, and a second pass counts the others only where there are many more."""
     store = ClickHouseStore(address, every=0)

@@ -53,6 +53,14 @@ def of_kind(app: int, kind: str) -> str:
     return f"app = {app} AND kind = {literal(kind)}"
 
 
+def at_places(places: Sequence[tuple[int, int]]) -> str:
+    """Return the condition that a row of ``events`` has one of these pairs of time and key, at least one."""
+    times, keys = (", ".join(map(str, column)) for column in zip(*places, strict=True))
+    # Two arrays are two literals. Of a list of pairs, old servers take each pair for an expression: ten times the work.
+    pairs = f"(SELECT [{times}] AS ts, [{keys}] AS ks) ARRAY JOIN ts AS t, ks AS k"
+    return f"(time_ms, key) IN (SELECT toInt64(t), toUInt64(k) FROM {pairs})"  # noqa: S608 - numbers
+
+
 def stored_path(names: Sequence[str]) -> str:
     """Return member names as the column ``leaf.path`` has them."""
     return SEPARATOR.join(name.replace(SEPARATOR, "\ufffd") for name in names)
@@ -178,9 +186,7 @@ class ClickHouseEngine:
         if not rows:
             return {}
         if kind == EVENTS:
-            times = ", ".join(str(time) for time in sorted({time for _, time in rows}))
-            keys = ", ".join(f"({time}, {place.key_of(name)})" for name, time in rows)
-            where = f"app = {place.app} AND time_ms IN ({times}) AND (time_ms, key) IN ({keys})"
+            where = f"app = {place.app} AND {at_places([(time, place.key_of(name)) for name, time in rows])}"
             sql = f"SELECT id, argMax(doc, seq) FROM {place.events} WHERE {where} GROUP BY id"  # noqa: S608 - numbers
         else:
             names = ", ".join(literal(name) for name, _ in rows)

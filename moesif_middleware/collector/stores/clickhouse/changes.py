@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from ...search.clickhouse import at_places
 from .. import Appended, EventRow
 from .address import Address
 from .client import Client
@@ -194,5 +195,4 @@ def _places(events: Iterable[Keyed]) -> Iterable[tuple[str, str]]:
     for app, places in keys.items():
         for some in portions(places):
             times = [time_ms for time_ms, _ in some]
-            among = ", ".join(map(str, some))
-            yield app, f"time_ms BETWEEN {min(times)} AND {max(times)} AND (time_ms, key) IN ({among})"
+            yield app, f"time_ms BETWEEN {min(times)} AND {max(times)} AND {at_places(some)}"
