@@ -127,11 +127,16 @@ class Outbox:
             return found
 
     def _line_up(self) -> None:
-        """Put what has to come after something in the spool behind it."""
+        """Put what has to come after something in the spool behind it; what the spool does not take goes as it is."""
+        if not self.spools or self._clock() < self.next_putting:
+            return
         for held in tuple(self._held):
             kind = held.batch.kind
-            if kind in IN_ORDER and not (held.flying or held.tickets) and self._ledger(kind).count("spooled"):
-                self._put_away(held)
+            if kind not in IN_ORDER or held.tickets or not self._ledger(kind).count("spooled"):
+                continue
+            if not (self.secure(held) if held.flying else self._put_away(held)):
+                self.next_putting = self._clock() + _AGAIN_SECONDS
+                return
 
     def _may_fly(self, held: Held) -> bool:
         """Return whether nothing is in flight that a batch has to come after."""
@@ -145,8 +150,6 @@ class Outbox:
         for head in tuple(self._held):
             if not self._may_fly(head):
                 continue
-            if self._overtakes(head) and self._put_away(head):
-                continue
             if self._spool is None or not head.tickets or self._clock() - head.leased < _RENEW_SECONDS:
                 return head
             try:
@@ -158,17 +161,6 @@ class Outbox:
                 return head
             self._forget(head)
         return None
-
-    def _overtakes(self, held: Held) -> bool:
-        """Return whether what has to go before a batch in memory may lie in the spool, of this process's own."""
-        if held.tickets or held.batch.kind not in IN_ORDER or not self.spools:
-            return False
-        ledger = self._ledger(held.batch.kind)
-        in_hand = sum(len(other.batch.items) for other in self._held if other.tickets and self._is_in(other, ledger))
-        return ledger.count("spooled") > in_hand
-
-    def _is_in(self, held: Held, ledger: Ledger) -> bool:
-        return self._ledger(held.batch.kind) is ledger
 
     def _claim(self) -> Held | None:
         """Lease a batch from the spool into memory; None when there is nothing to do there now, or not yet."""
