@@ -294,7 +294,8 @@ class ClickHouseStatement:
 
     def floor(self, value: str, interval: float, offset: float) -> str:
         """Return the SQL of the whole number of intervals from ``offset`` down to which a number is rounded."""
-        number = f"floor(({value} - {literal(offset)}) / {literal(interval)})"
+        # Without the zero, -0.0 is a group of its own.
+        number = f"(floor(({value} - {literal(offset)}) / {literal(interval)}) + 0)"
         return f"if(isFinite({number}), {number}, NULL)"
 
     def percentiles(self, value: str, weight: str, percents: Sequence[float]) -> list[str]:

@@ -66,7 +66,8 @@ def _number_in(value: str) -> int | float | None:
 
 def _bounded(value: float) -> int | float | None:
     if isinstance(value, int):
-        return value if abs(value) < 2**63 else float(value)
+        # What JSON has beyond 64 bits is a double already when it is read.
+        return value if -(2**63) <= value < 2**64 else float(value)
     return value if abs(value) < float("inf") else None
 
 

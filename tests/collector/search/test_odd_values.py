@@ -22,7 +22,7 @@ from .population import NOW
 NEVER = "9999-12-31T23:59:59.999Z"
 NOT_SET = "0001-01-01T00:00:00"
 WHENS: list[Any] = [NEVER, NOT_SET, 1e308, -1e308, 2**63 - 1, -(2**63), 5, "2024-11-01T12:00:00Z", "1969-07-20"]
-SIZES: list[Any] = [2**63 - 1, 2**63 - 1, 2**62, -(2**63), 1e308, 5e-324, 2**53 + 2]
+SIZES: list[Any] = [2**63 - 1, 2**63 - 1, 2**62, -(2**63), 1e308, 5e-324, 2**53 + 2, -0.0, 2**64 - 1]
 
 
 @pytest.fixture(scope="module", params=["sqlite", pytest.param("clickhouse", marks=pytest.mark.heavy)])
@@ -89,7 +89,7 @@ def test_a_search_from_long_ago_takes_the_months_that_have_events(odd: Store) ->
 
 
 def test_sums_of_integers_that_64_bits_do_not_hold(odd: Store) -> None:
-    body = {"size": 0, "query": {"range": {"metadata.size": {"gte": 2**62, "lt": 1e300}}}}
+    body = {"size": 0, "query": {"range": {"metadata.size": {"gte": 2**62, "lt": 1.5e19}}}}
     metrics = {kind: {kind: {"field": "metadata.size"}} for kind in ("sum", "avg", "max")}
     found = search(odd, "size", {**body, "aggs": metrics})["aggregations"]
     total = 2 * (2**63 - 1) + 2**62
@@ -101,8 +101,14 @@ def test_sums_of_integers_that_64_bits_do_not_hold(odd: Store) -> None:
 def test_a_number_without_a_bucket_keeps_no_other_from_its_own(odd: Store) -> None:
     """A bucket of 1e308 has a number that no double holds; 2**53 + 2 needs more than fifteen digits."""
     found = buckets(odd, "size", "histogram", interval=0.5)
-    assert {key for key in found if abs(key) < 2**60} == {0.0, float(2**53 + 2)}
+    assert {key: count for key, count in found.items() if abs(key) < 2**60} == {0.0: 2, float(2**53 + 2): 1}
     assert 1e308 not in found
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, -(2**63), 1e308])
+def test_a_large_number_equals_itself(odd: Store, number: float) -> None:
+    hits = search(odd, "size", {"query": {"term": {"metadata.size": number}}})["hits"]["hits"]
+    assert {hit["_id"] for hit in hits} == {f"event-{index}" for index, size in enumerate(SIZES) if size == number}
 
 
 @pytest.mark.parametrize(
