@@ -138,8 +138,11 @@ class MoesifMiddleware:
             if call.leave(response):
                 await call.afinish()
             call.watch_task()
-        except BaseException as error:
-            call.raised(error)
+        except Exception as error:
+            await call.araised(error)
+            raise
+        except BaseException:
+            call.cancelled()
             raise
         finally:
             current.reset(token)
@@ -302,17 +305,26 @@ class _Call:
         """Submit a stream at the latest when the task that sends it ends: Django closes none whose client has gone."""
         task = None if self._done else asyncio.current_task()
         if task is not None:
-            task.add_done_callback(lambda _: self._submit_once())
-
-    def _submit_once(self) -> None:
-        if not self._done:
-            self._submit()
+            task.add_done_callback(lambda _: self.cancelled())
 
     def raised(self, error: BaseException) -> None:
-        """Note what left Django, and submit. Nothing is awaited: the task may be cancelled."""
-        if isinstance(error, Exception):
+        """Note what left Django, and submit."""
+        self._note(error)
+        self.finish()
+
+    async def araised(self, error: Exception) -> None:
+        """Note what left Django, and submit."""
+        self._note(error)
+        await self.afinish()
+
+    def _note(self, error: BaseException) -> None:
+        if isinstance(error, Exception) and not self._done:
             self.exchange.error = type(error).__name__
-        self._submit_once()
+
+    def cancelled(self) -> None:
+        """Submit at the end of a task, where nothing can be awaited any more."""
+        if not self._done:
+            self._submit()
 
     def finish(self) -> None:
         """Submit the exchange, once."""

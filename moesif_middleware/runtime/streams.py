@@ -26,8 +26,14 @@ class Call(Protocol):
 class AsyncCall(Call, Protocol):
     """The same where hooks can be awaited."""
 
+    async def araised(self, error: Exception) -> None:
+        """Note what left the application."""
+
     async def afinish(self) -> None:
         """Submit the exchange, once."""
+
+    def cancelled(self) -> None:
+        """Submit the exchange, once, where nothing can be awaited any more."""
 
 
 class Input:
@@ -262,8 +268,11 @@ class AsyncChunks:
         except StopAsyncIteration:
             await call.afinish()
             raise
-        except BaseException as error:
-            call.raised(error)
+        except Exception as error:
+            await call.araised(error)
+            raise
+        except BaseException:
+            call.cancelled()
             raise
         finally:
             current.reset(token)

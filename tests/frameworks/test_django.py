@@ -41,9 +41,10 @@ from django.core.checks import run_checks
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.handlers.asgi import ASGIHandler
 from django.http import FileResponse, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
-from django.test import Client, RequestFactory, override_settings
+from django.test import AsyncClient, Client, RequestFactory, override_settings
 from django.urls import path
 
+from moesif_middleware import Hooks
 from moesif_middleware.asgi import MoesifMiddleware as AsgiMiddleware
 from moesif_middleware.django import MoesifMiddleware
 from moesif_middleware.testing import Recorder, assert_no_secrets, recording
@@ -84,6 +85,22 @@ async def body_async(request: HttpRequest, number: int) -> HttpResponse:
     return HttpResponse(request.body)
 
 
+def broken(request: HttpRequest) -> StreamingHttpResponse:
+    def chunks() -> Iterator[bytes]:
+        yield b"one"
+        raise ZeroDivisionError
+
+    return StreamingHttpResponse(chunks())
+
+
+async def broken_async(request: HttpRequest) -> StreamingHttpResponse:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"one"
+        raise ZeroDivisionError
+
+    return StreamingHttpResponse(chunks())
+
+
 async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
     async def chunks() -> AsyncIterator[bytes]:
         yield b"one"
@@ -95,6 +112,7 @@ async def stream_async(request: HttpRequest) -> StreamingHttpResponse:
 urlpatterns = [
     path("body/", body), path("read/", read), path("stream/", stream), path("fail/", fail), path("file/", file),
     path("upload/", upload), path("async/<int:number>/", body_async), path("stream-async/", stream_async),
+    path("broken/", broken), path("broken-async/", broken_async),
 ]  # fmt: skip
 
 
@@ -264,3 +282,33 @@ def test_a_body_that_a_middleware_above_has_read_is_in_the_event(recorder: Recor
     )  # fmt: skip
     (event,) = recorder.events
     assert event["request"]["body"] == {"kind": "x"}
+
+
+@pytest.mark.parametrize("where", ["/fail/", "/broken/"])
+@pytest.mark.parametrize("skips", [False, True])
+def test_hooks_are_asked_about_what_raised_in_a_stream_or_left_django(where: str, skips: bool) -> None:
+    """Or a request that is to be skipped would leave just then."""
+    with recording(hooks=Hooks(skip=lambda *_: skips)) as recorder:
+        changed = override_settings(MOESIF_MIDDLEWARE=recorder.moesif, DEBUG_PROPAGATE_EXCEPTIONS=True)
+        with changed, pytest.raises(ZeroDivisionError):
+            b"".join(Client().get(where).streaming_content)  # type: ignore[attr-defined]
+        assert recorder.moesif.stats()["captured"] == 1
+        assert [event["metadata"]["exception"] for event in recorder.events] == ["ZeroDivisionError"] * (not skips)
+
+
+@pytest.mark.parametrize("where", ["/fail/", "/broken-async/"])
+@pytest.mark.parametrize("skips", [False, True])
+async def test_hooks_are_asked_about_what_raised_in_an_asynchronous_chain(where: str, skips: bool) -> None:
+    """They may be awaited there."""
+
+    async def skip(request: Any, response: Any) -> bool:
+        await asyncio.sleep(0)
+        return skips
+
+    with recording(hooks=Hooks(skip=skip)) as recorder:
+        changed = override_settings(MOESIF_MIDDLEWARE=recorder.moesif, DEBUG_PROPAGATE_EXCEPTIONS=True)
+        with changed, pytest.raises(ZeroDivisionError):
+            async for _ in (await AsyncClient().get(where)).streaming_content:  # type: ignore[attr-defined]
+                pass
+        assert recorder.moesif.stats()["captured"] == 1
+        assert [event["metadata"]["exception"] for event in recorder.events] == ["ZeroDivisionError"] * (not skips)
