@@ -37,8 +37,10 @@ class TimeRange:
 
     @property
     def short(self) -> bool:
-        """Whether it has two ends that are near enough for every month between them to be a branch of the SQL."""
-        return self.first is not None and self.last is not None and self.last - self.first < 3_660 * DAY
+        """Whether its ends are near enough for every month between them to be a branch of the SQL, and have buckets."""
+        if self.first is None or self.last is None or self.last - self.first > 3_660 * DAY:
+            return False
+        return self.first >= FIRST_BUCKETED and self.last <= LAST_BUCKETED
 
 
 class Aggregator:
@@ -178,15 +180,13 @@ class Aggregator:
         """Return how values become buckets; None when there is no value at all and nothing to fill."""
         if not isinstance(spec.interval, Interval):
             return NumberRuler(spec, spec.interval)
-        times = self._times
-        if spec.field.column is None or spec.missing is not None or not times.short:
-            times = self._bounds(spec, scope)
+        # The search's own bounds are those of the one time that is a column.
+        bounded = spec.field.column is not None and spec.field.is_time and self._times.short
+        times = self._times if bounded else self._bounds(spec, scope)
         if times.first is None or times.last is None:
             return None
-        first, last = max(times.first, FIRST_BUCKETED), min(times.last, LAST_BUCKETED)
-        return (
-            DateRuler(spec, Buckets(spec.interval, spec.zone, int(spec.offset), first, last)) if first <= last else None
-        )
+        buckets = Buckets(spec.interval, spec.zone, int(spec.offset), times.first, times.last)
+        return DateRuler(spec, buckets, bounded=bounded)
 
     def _bounds(self, spec: Histogram, scope: Scope) -> TimeRange:
         statement = self._engine.statement(self._kind)
@@ -277,11 +277,12 @@ class NumberRuler:
 
 
 class DateRuler:
-    """Buckets of the calendar."""
+    """Buckets of the calendar. ``bounded`` says that every time has one of them."""
 
-    def __init__(self, spec: Histogram, buckets: Buckets) -> None:
+    def __init__(self, spec: Histogram, buckets: Buckets, *, bounded: bool) -> None:
         self._spec = spec
         self._buckets = buckets
+        self._bounded = bounded
 
     def sql(self, statement: Statement) -> str:
         """Return the SQL of the key of the bucket that a row falls into."""
@@ -291,10 +292,8 @@ class DateRuler:
     def _within(self, value: str) -> str:
         """Return the SQL of the key of a time's bucket, NULL for a time that is in none."""
         key = self._buckets.sql(value)
-        if self._spec.field.column is not None:
-            # The time of the search bounds it already.
-            return key
-        return f"CASE WHEN {value} BETWEEN {FIRST_BUCKETED} AND {LAST_BUCKETED} THEN {key} END"
+        inside = f"{value} BETWEEN {FIRST_BUCKETED} AND {LAST_BUCKETED}"
+        return key if self._bounded else f"CASE WHEN {inside} THEN {key} END"
 
     def decode(self, key: float) -> float:
         """Return the start of a bucket from its key."""

@@ -39,8 +39,8 @@ def odd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield store
 
 
-def event(number: int, metadata: dict[str, Any]) -> Any:
-    request = {"time": "2024-11-01T00:00:00.000Z", "uri": "https://api.example.com/", "verb": "GET", "headers": {}}
+def event(number: int, metadata: dict[str, Any], time: str = "2024-11-01T00:00:00.000Z") -> Any:
+    request = {"time": time, "uri": "https://api.example.com/", "verb": "GET", "headers": {}}
     found = {"transaction_id": f"event-{number}", "request": request, "metadata": metadata}
     return event_row(found, Arrival(NOW, "127.0.0.1"))
 
@@ -86,6 +86,23 @@ def test_a_search_from_long_ago_takes_the_months_that_have_events(odd: Store) ->
     answer = search(odd, "when", {"size": 0, "aggs": {"a": months}}, first=-62_135_596_800_000, zone="America/New_York")
     assert [bucket["doc_count"] for bucket in answer["aggregations"]["a"]["buckets"]] == [len(WHENS)]
     assert answer["took"] < 5_000
+
+
+def test_an_event_of_the_far_future_is_in_no_bucket(odd: Store) -> None:
+    now, late = event(0, {}), event(1, {}, "2250-01-01T00:00:00.000Z")
+    odd.append("future", [now, late]).result(timeout=30)
+    months = {"date_histogram": {"field": "request.time", "interval": "month"}}
+    for first, last in ((0, 253_000_000_000_000), (7_250_000_000_000, 8_900_000_000_000)):
+        answer = odd.search("future", "events", {"size": 0, "aggs": {"a": months}}, first, last)
+        counts = [bucket["doc_count"] for bucket in answer["aggregations"]["a"]["buckets"]]
+        assert (answer["hits"]["total"], sum(counts)) == ((2, 1) if first == 0 else (1, 0))
+
+
+def test_numbers_are_milliseconds_whatever_the_time_of_the_search(odd: Store) -> None:
+    """A column of numbers is not bounded by the times that bound the events."""
+    days = {"date_histogram": {"field": "weight", "interval": "month"}}
+    answer = odd.search("when", "events", {"size": 0, "aggs": {"a": days}}, NOW - 10 * 86_400_000, NOW)
+    assert [bucket["key"] for bucket in answer["aggregations"]["a"]["buckets"]] == [0]
 
 
 def test_sums_of_integers_that_64_bits_do_not_hold(odd: Store) -> None:
