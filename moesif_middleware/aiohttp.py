@@ -225,6 +225,9 @@ class _Call:
     def cancelled(self) -> None:
         """Submit where the task is cancelled or the client has gone, and nothing may be awaited any more."""
         if not self._done:
+            self._done = True
+            if self.moesif.hooks_after:
+                hooks.run(self.moesif.conclude(self.exchange, self._request, self._response))
             self._submit()
 
     async def finish(self) -> None:

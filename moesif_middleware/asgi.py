@@ -252,6 +252,9 @@ class _Call:
             self.exchange.error = type(error).__name__
         elif not self.done:
             # Cancelled: the client has gone or the server stops, and nothing may be awaited any more.
+            self.done = True
+            if self._moesif.hooks_after:
+                hooks.run(self._moesif.conclude(self.exchange, _request(self._scope)))
             self._submit()
 
     async def finish(self) -> None:

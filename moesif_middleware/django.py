@@ -324,6 +324,9 @@ class _Call:
     def cancelled(self) -> None:
         """Submit at the end of a task, where nothing can be awaited any more."""
         if not self._done:
+            self._done = True
+            if self._moesif.hooks_after:
+                hooks.run(self._moesif.conclude(self.exchange, self._request, self._response))
             self._submit()
 
     def finish(self) -> None:

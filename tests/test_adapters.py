@@ -295,6 +295,15 @@ def test_hooks_are_asked_about_a_request_that_raised(adapter: Adapter) -> None:
         assert recorder.moesif.stats()["skipped"] == 1
 
 
+def test_hooks_are_asked_about_a_stream_whose_client_goes_away(adapter: Adapter) -> None:
+    """As above, however the framework ends it."""
+    with watched(adapter, hooks=Hooks(skip=lambda *_: True)) as (door, _, recorder):
+        door.ask("GET", "/stream", leave=True)
+        until(lambda: recorder.moesif.stats()["captured"])
+        assert recorder.events == []
+        assert recorder.moesif.stats()["skipped"] == 1
+
+
 def test_skipped_is_counted_and_not_sent(adapter: Adapter) -> None:
     """By the hook, which sees the response, and by path."""
     hooks = Hooks(skip=lambda request, response: response.status_code == 404)

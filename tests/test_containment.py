@@ -137,6 +137,28 @@ async def test_a_request_that_is_cancelled_in_a_hook_is_cancelled(name: str) -> 
     moesif.close(5)
 
 
+async def test_hooks_are_asked_about_a_request_that_is_cancelled_unless_they_have_to_be_awaited() -> None:
+    """Or one that is to be skipped would leave where its client has gone."""
+
+    async def metadata(request: Any, response: Any) -> dict[str, Any]:
+        return {"a": 1}
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(60)
+
+    hooks = Hooks(skip=lambda request, response: request.url.path == "/skipped", get_metadata=metadata)
+    moesif = Moesif(Settings(application_id="x", hooks=hooks), sink=MemorySink())
+    for path in ("/skipped", "/other"):
+        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        task = asyncio.ensure_future(MoesifMiddleware(app, moesif)(scope, None, None))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert (moesif.stats()["captured"], moesif.stats()["skipped"], moesif.errors) == (2, 1, {"get_metadata": 1})
+    moesif.close(5)
+
+
 @pytest.mark.parametrize(("step", "sent"), [("body", 0), ("head", 0), ("fields", 1)])
 def test_an_event_leaves_masked_or_not_at_all(monkeypatch: pytest.MonkeyPatch, step: str, sent: int) -> None:
     """Where the straight way fails, the event takes the longer one; where that fails as well, nothing leaves."""
