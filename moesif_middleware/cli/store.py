@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     for each in done:
         late = f"; {each.missed:,} arrived meanwhile: run it again" if each.missed else ""
         print(f"{each.app}: {each.events:,} events ({each.there:,} were there), {each.documents:,} documents{late}")
+    if not done:
+        print("there is nothing to copy")
     return 1 if any(each.missed for each in done) else 0
 
 

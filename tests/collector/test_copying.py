@@ -20,6 +20,7 @@ from moesif_middleware.collector.stores import Store, copying
 from moesif_middleware.collector.stores.copying import COPIES, copy
 from moesif_middleware.collector.stores.opening import open_store
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
+from moesif_middleware.errors import ConfigurationError
 
 from ..waiting import until
 from .conftest import APP, OTHER_APP
@@ -182,3 +183,20 @@ def test_clickhouse_takes_and_gives_everything(source: Store, tmp_path: Path, cl
         with closing(back()) as again:
             assert [each.missed for each in copy(there, again, "b")][-1] == 0
             assert content(again) == content(source)
+
+
+@pytest.mark.heavy
+def test_a_database_that_is_misspelt_is_not_made_to_be_copied(tmp_path: Path, clickhouse: Server) -> None:
+    url = f"{clickhouse.url}/copy_{uuid4().hex}"
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="there is no store in the database copy_"):
+            open_store(url, must_exist=True)
+    assert main(["store", "copy", url, f"sqlite:///{tmp_path / 'new.db'}"]) == 2
+    assert not (tmp_path / "new.db").exists()
+
+
+def test_a_copy_of_nothing_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    urls = [f"sqlite:///{tmp_path / name}.db" for name in ("empty", "target")]
+    open_store(urls[0]).close()
+    assert main(["store", "copy", "--quiet", *urls]) == 0
+    assert capsys.readouterr().out == "there is nothing to copy\n"

@@ -13,13 +13,13 @@ from .sqlite import SQLiteStore
 
 
 def open_store(url: str, *, must_exist: bool = False) -> Store:
-    """Open the store of ``url``; a file is made when it is not there, unless it ``must_exist``.
+    """Open the store of ``url``; what is not there is made, unless it ``must_exist``.
 
     Raises ConfigurationError for a URL that is not understood, StoreUnavailable else.
     """
     parts = urlsplit(url)
     if parts.scheme == "clickhouse":
-        return ClickHouseStore(parse_address(url))
+        return ClickHouseStore(parse_address(url), must_exist=must_exist)
     path = unquote(parts.path[1:])
     if parts.scheme != "sqlite":
         known = "write sqlite:///PATH or clickhouse://HOST/DATABASE"

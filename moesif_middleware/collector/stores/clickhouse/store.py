@@ -46,15 +46,25 @@ EVERY_SECONDS: Final = 0.2
 
 
 class ClickHouseStore:
-    """A ``Store`` on ClickHouse. ``every`` is the seconds between two inserts. Raises StoreUnavailable."""
+    """A ``Store`` on ClickHouse; its tables are made, unless they ``must_exist``.
 
-    def __init__(self, address: Address, clock: Callable[[], float] = time.time, every: float = EVERY_SECONDS) -> None:
+    ``every`` is the seconds between two inserts. Raises ConfigurationError, StoreUnavailable.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        clock: Callable[[], float] = time.time,
+        every: float = EVERY_SECONDS,
+        *,
+        must_exist: bool = False,
+    ) -> None:
         self._address = address
         self._clock = clock
         self._every = every
         self._client = Client(address)
         try:
-            migrate(self._client, address)
+            migrate(self._client, address, must_exist=must_exist)
         except BaseException:
             self._client.close()
             raise

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from ....errors import ConfigurationError
 from ...search.clickhouse import narrow_columns
 from .. import StoreUnavailable
 from ..schema import EVENT_COLUMNS
@@ -141,10 +142,15 @@ MIGRATIONS: Final[tuple[tuple[Table | ComputedColumns, ...], ...]] = (
 )
 
 
-def migrate(client: Client, address: Address) -> None:
-    """Bring the tables to the newest version. Raises StoreUnavailable for those that a newer program made."""
+def migrate(client: Client, address: Address, *, must_exist: bool = False) -> None:
+    """Bring the tables to the newest version; there are none to begin with, unless they ``must_exist``.
+
+    Raises StoreUnavailable for those that a newer program made, ConfigurationError when there are none.
+    """
     everywhere = f" ON CLUSTER `{address.cluster}`" if address.cluster else ""
     there = client.execute(f"EXISTS TABLE {address.database}.migrations", database=False).strip() == b"1"
+    if must_exist and not there:
+        raise ConfigurationError("store", f"there is no store in the database {address.database}")
     version = int(client.select("SELECT max(version) FROM migrations")[0][0]) if there else 0
     if version > len(MIGRATIONS):
         raise StoreUnavailable(f"the tables have schema version {version}, this program knows {len(MIGRATIONS)}")
