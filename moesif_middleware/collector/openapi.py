@@ -24,6 +24,7 @@ _SENTENCES: Final = {
     403: "A foreign Host, or a cross-site request",
     404: "There is no such thing",
     406: "JSON is not acceptable",
+    408: "The body took too long",
     410: "It was there, and is gone",
     413: "The body is too large",
     415: "The content type is another one",
@@ -64,7 +65,8 @@ def plain_path(path: str) -> str:
 
 def _operation(operation: Operation, path: str, always: tuple[int, ...]) -> dict[str, Any]:
     answers: dict[str, Any] = {str(operation.status): _answer(operation)}
-    for status in sorted({*always, *operation.refusals} - {operation.status}):
+    bodies = (408,) if operation.body is not None else ()
+    for status in sorted({*always, *operation.refusals, *bodies} - {operation.status}):
         answers[str(status)] = _refusal(status)
     found: dict[str, Any] = {
         "summary": operation.summary,

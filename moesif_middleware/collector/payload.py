@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 import orjson
@@ -16,12 +17,24 @@ MEGABYTE: Final = 1024 * 1024
 MOST_CONTAINERS: Final = 2_000_000
 """Objects and arrays in one body. 50 MB of ``[]`` would parse to a gigabyte; 50 MB of events have a tenth of this."""
 
+BODY_SECONDS: Final = 60.0
+"""A body that takes longer is given up, however steadily it drips: a client gives a request half of it."""
+
 _DRAINED: Final = 8 * MEGABYTE
 """What is still read of a body that is too large, so that the client gets to read the answer."""
 
 
 async def read(request: Request, limit: int) -> bytes:
-    """Return the body as it came. Raises Refusal 413 over ``limit`` bytes."""
+    """Return the body as it came. Raises Refusal 413 over ``limit`` bytes, 408 when it takes too long."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _read(request, limit)
+    except TimeoutError:
+        # What is still to come would be taken for the next request.
+        raise Refusal(408, f"the body took over {BODY_SECONDS:g} seconds", {"Connection": "close"}) from None
+
+
+async def _read(request: Request, limit: int) -> bytes:
     announced = request.headers.get("content-length", "")
     too_large = announced.isdigit() and int(announced) > limit
     pieces: list[bytes] = []

@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from .conftest import Running, action, event
+from moesif_middleware.collector import payload
+
+from .conftest import APP, KEY, Running, action, event
 
 
 def _without(path: str, sent: dict[str, Any]) -> dict[str, Any]:
@@ -204,3 +206,30 @@ def test_a_batch_of_events_may_have_fifty_megabytes(fresh: Running) -> None:
     raw = gzip.compress(fresh.collector.build_request("POST", "/", json=[large] * 50).content, 1)
     answer = fresh.collector.post("/v1/events/batch", content=raw, headers={"Content-Encoding": "gzip"}, timeout=30)
     assert answer.json() == {"stored": 50, "duplicates": 0}
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/traces", "/v1/~/cohorts"])
+def test_a_body_that_drips_is_given_up(running: Running, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    """408 within its time, and the connection ends: many that never end would keep others out."""
+    monkeypatch.setattr(payload, "BODY_SECONDS", 0.5)
+    address = urlsplit(running.url)
+    head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 1000\r\n"
+    head += f"X-Moesif-Application-Id: {APP}\r\nAuthorization: Bearer {KEY}\r\nContent-Type: application/json\r\n\r\n"
+    received = b""
+    with socket.create_connection((str(address.hostname), int(address.port or 0)), timeout=0.1) as connection:
+        connection.sendall(head.encode())
+        for _ in range(50):
+            try:
+                connection.sendall(b" ")
+                piece = connection.recv(4096)
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            if not piece:
+                break
+            received += piece
+        else:
+            pytest.fail("the connection is still open")
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b'{"error":"the body took over 0.5 seconds"}' in received
