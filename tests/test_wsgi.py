@@ -310,6 +310,20 @@ def test_the_application_reads_every_byte_however_it_reads(how: str, limit: int 
         assert limit == 20 or event["request"]["body"]["kind"] == "x"
 
 
+@pytest.mark.parametrize("rules", [b"[]", RULES_THAT_READ_THE_BODY])
+def test_a_stream_that_cannot_say_where_it_stands_is_read_forwards(recorder: Recorder, rules: bytes) -> None:
+    """Whatever it raises when it is asked."""
+
+    class Odd(io.BytesIO):
+        def seekable(self) -> bool:
+            raise RuntimeError
+
+    recorder.use(rules=rules)
+    answer, _ = call(MoesifMiddleware(answers([b"1"]), recorder.moesif), b"{}", **{"wsgi.input": Odd(b"{}")})
+    assert answer.written == [b"1"]
+    assert [event["request"]["body"] for event in recorder.events] == [{}]
+
+
 @pytest.mark.parametrize("length", ["\xb2", "1" * 5_000, "-1", "five"])
 def test_a_content_length_that_is_no_number_is_the_applications_to_refuse(recorder: Recorder, length: str) -> None:
     """Also where a rule reads the body."""

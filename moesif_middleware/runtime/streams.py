@@ -171,8 +171,7 @@ def _position(stream: Any) -> int | None:
     seekable = getattr(stream, "seekable", None)
     try:
         return int(stream.tell()) if seekable is not None and seekable() else None
-    except (OSError, ValueError, AttributeError, TypeError):
-        # One that says so and cannot tell where it stands is none.
+    except Exception:  # a server's own stream may do anything, and one that cannot tell where it stands cannot go back
         return None
 
 

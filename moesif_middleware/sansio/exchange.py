@@ -68,7 +68,7 @@ class RequestHead(ABC):
         return self._headers
 
     def header(self, name: str) -> str | None:
-        """Return one header by its lower-case name, without building the map of all."""
+        """Return one header by its lower-case name; most heads find it without building the map of all."""
         return self.headers.get(name)
 
     @property
