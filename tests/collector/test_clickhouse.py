@@ -245,6 +245,22 @@ def test_events_are_looked_up_by_pairs_of_time_and_id(address: Address) -> None:
 
 
 @pytest.mark.heavy
+def test_two_events_with_one_id_keep_their_documents(address: Address) -> None:
+    """In hits and in the hits of a bucket: they are told apart by their times."""
+    store = ClickHouseStore(address, every=0)
+    top = {"all": {"top_hits": {"size": 5, "sort": ["request.time"]}}}
+    try:
+        for time_ms in (1, 2):
+            again = row("A", time_ms=time_ms, doc=f'{{"tags": "at {time_ms}"}}')
+            assert store.append(APP, [again]).result() == Appended(1, 0)
+        answer = store.search(APP, "events", {"sort": ["request.time"], "aggs": top})
+        for hits in (answer["hits"]["hits"], answer["aggregations"]["all"]["hits"]["hits"]):
+            assert [(hit["_id"], hit["_source"]["tags"]) for hit in hits] == [("A", "at 1"), ("A", "at 2")]
+    finally:
+        store.close()
+
+
+@pytest.mark.heavy
 def test_the_first_of_some_groups_take_one_statement(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """All groups come with the first ones, and a second pass counts the others only where there are many more."""
     store = ClickHouseStore(address, every=0)

@@ -222,7 +222,7 @@ class Aggregator:
         documents = self._engine.documents(self._kind, [(row[0], row[1]) for group in kept.values() for row in group])
         for parent, target in scope.targets.items():
             shaped = [
-                {"_id": row[0], "_source": spec.source.of(documents.get(row[0], {}))}
+                {"_id": row[0], "_source": spec.source.of(documents.get((row[0], row[1]), {}))}
                 | ({"sort": order.values(row[2:])} if spec.sorts else {})
                 for row in kept[parent]
             ]

@@ -19,7 +19,7 @@ import orjson
 
 from .fields import EVENTS, Column, Field, Type
 from .leaves import NUMBER, TIME_TEXT, Scalar, leaf_number, lower_ascii
-from .statement import FALSE, Key, SortKey, Statement, Value
+from .statement import FALSE, Found, Key, SortKey, Statement, Value
 from .times import FIRST_MILLIS, LAST_MILLIS
 
 SEPARATOR: Final = "\0"
@@ -180,20 +180,21 @@ class ClickHouseEngine:
         """Run a statement and return its rows."""
         return [*self._connection.select(sql)]
 
-    def documents(self, kind: str, rows: Sequence[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return the documents by id, for pairs of id and row handle (the time of an event)."""
+    def documents(self, kind: str, rows: Sequence[Found]) -> dict[Found, dict[str, Any]]:
+        """Return the documents of rows, without those that are gone since; the handle of an event is its time."""
         place = self._place
         if not rows:
             return {}
         if kind == EVENTS:
             where = f"app = {place.app} AND {at_places([(time, place.key_of(name)) for name, time in rows])}"
-            sql = f"SELECT id, argMax(doc, seq) FROM {place.events} WHERE {where} GROUP BY id"  # noqa: S608 - numbers
+            by = "id, time_ms"
+            sql = f"SELECT {by}, argMax(doc, seq) FROM {place.events} WHERE {where} GROUP BY {by}"  # noqa: S608 - numbers
         else:
             names = ", ".join(literal(name) for name, _ in rows)
             where = f"{of_kind(place.app, kind)} AND id IN ({names})"
-            sql = f"SELECT id, argMax(doc, version) FROM {place.entities} WHERE {where} GROUP BY id"  # noqa: S608
-        found = {name: orjson.loads(document) for name, document in self._connection.select(sql) if document}
-        return {name: found[name] for name, _ in rows if name in found}
+            sql = f"SELECT id, id, argMax(doc, version) FROM {place.entities} WHERE {where} GROUP BY id"  # noqa: S608
+        found = self._connection.select(sql)
+        return {(name, handle): orjson.loads(document) for name, handle, document in found if document}
 
 
 class ClickHouseStatement:

@@ -20,7 +20,7 @@ from .query import parse_query
 from .reading import boolean, integer, known, mapping
 from .sorting import Sort, after, ordering, parse_search_after, parse_sort
 from .source import Source, parse_source
-from .statement import Engine, condition
+from .statement import Engine, Found, condition
 
 MAX_HITS: Final = 10_000
 
@@ -171,14 +171,16 @@ def _hits(engine: Engine, search: Search) -> list[dict[str, Any]]:
     return [_hit(search, row, order.values(row[2:]), documents) for row in rows]
 
 
-def _documents(engine: Engine, search: Search, rows: Sequence[Sequence[Any]]) -> dict[str, dict[str, Any]]:
+def _documents(engine: Engine, search: Search, rows: Sequence[Sequence[Any]]) -> dict[Found, dict[str, Any]]:
     return engine.documents(search.kind, [(row[0], row[1]) for row in rows]) if search.source.wanted and rows else {}
 
 
-def _hit(search: Search, row: Sequence[Any], values: list[Any], documents: dict[str, Any]) -> dict[str, Any]:
+def _hit(
+    search: Search, row: Sequence[Any], values: list[Any], documents: dict[Found, dict[str, Any]]
+) -> dict[str, Any]:
     hit: dict[str, Any] = {"_id": row[0]}
     if search.source.wanted:
-        hit["_source"] = search.source.of(documents.get(row[0], {}))
+        hit["_source"] = search.source.of(documents.get((row[0], row[1]), {}))
     if search.sorts:
         hit["sort"] = values
     return hit

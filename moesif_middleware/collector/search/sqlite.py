@@ -20,7 +20,7 @@ import re2  # type: ignore[import-untyped]  # it has no stubs
 
 from .fields import EVENTS, Column, Field
 from .leaves import Scalar, is_header_path, values_at
-from .statement import FALSE, Key, SortKey, Statement, Value
+from .statement import FALSE, Found, Key, SortKey, Statement, Value
 from .times import FIRST_MILLIS, LAST_MILLIS, iso_millis
 
 FEW: Final = 50
@@ -52,8 +52,8 @@ class SQLiteEngine:
         """Run a statement and return its rows."""
         return self._connection.execute(sql, parameters).fetchall()
 
-    def documents(self, kind: str, rows: Sequence[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return the documents by id, for pairs of id and row handle."""
+    def documents(self, kind: str, rows: Sequence[Found]) -> dict[Found, dict[str, Any]]:
+        """Return the documents of rows, without those that are gone since."""
         handles = orjson.dumps([handle for _, handle in rows]).decode()
         if kind == EVENTS:
             sql = "SELECT seq, doc FROM documents WHERE seq IN (SELECT value FROM json_each(?))"
@@ -62,7 +62,7 @@ class SQLiteEngine:
             sql = "SELECT id, doc FROM entities WHERE app = ? AND kind = ? AND id IN (SELECT value FROM json_each(?))"
             found = self._connection.execute(sql, (self._app, kind, handles))
         documents = {handle: orjson.loads(document) for handle, document in found}
-        return {name: documents[handle] for name, handle in rows if handle in documents}
+        return {(name, handle): documents[handle] for name, handle in rows if handle in documents}
 
 
 class SQLiteStatement:

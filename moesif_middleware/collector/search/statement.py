@@ -189,6 +189,10 @@ class Statement(Protocol):
         ...
 
 
+Found = tuple[str, Any]
+"""A document that a statement found: its id and the handle of its row. Two events may have one id, not one handle."""
+
+
 class Engine(Protocol):
     """Runs statements for one application of one store."""
 
@@ -203,8 +207,8 @@ class Engine(Protocol):
         """Run a statement and return its rows."""
         ...
 
-    def documents(self, kind: str, rows: Sequence[tuple[str, Any]]) -> dict[str, dict[str, Any]]:
-        """Return the documents by id, for pairs of id and row handle."""
+    def documents(self, kind: str, rows: Sequence[Found]) -> dict[Found, dict[str, Any]]:
+        """Return the documents of rows, without those that are gone since."""
         ...
 
 
