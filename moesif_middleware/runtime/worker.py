@@ -46,8 +46,13 @@ _SLOW_SECONDS = 0.5
 _WORKER, _SPOOLER = "moesif-worker", "moesif-spooler"
 _BESIDE = ("moesif-beside-1", "moesif-beside-2")
 """The names of the threads. With two beside it, one encodes while the collector has two batches."""
-_TOGETHER = 16
-"""Entries that are prepared together."""
+_MUCH = 0.25
+"""The share of the queue that is in use before a third request is sent at the same time."""
+_TOGETHER, _MANY_TOGETHER = 16, 256
+"""Entries that are prepared together, and how many when a batch more waits.
+
+Then each call that lets go of the interpreter counts.
+"""
 _RELEASE_BYTES = 65_536
 """Bytes that encoding frees or takes before the queue is told: one lock for many small entries."""
 _LEAVE_SECONDS = 0.25
@@ -507,7 +512,8 @@ class Worker:
 
     def _prepare_next(self, entries: Iterable[Entry]) -> int:
         """Prepare the first of the entries together; return how many."""
-        chosen = list(islice(entries, _TOGETHER))
+        behind = self.queue.count >= self._settings.batch_events
+        chosen = list(islice(entries, _MANY_TOGETHER if behind else _TOGETHER))
         if self._prepare is not None:
             self._prepare(chosen)
         return len(chosen)
@@ -627,13 +633,24 @@ class Worker:
         self._leave_aside(name)
 
     def _wanted_beside(self) -> bool:
-        """Return whether something may be sent beside the request that is in flight."""
-        return (
-            bool(self._flights)
-            and not (self.closed or self._resting or self.health.ill)
-            and getattr(self.sink, "concurrent", False)
-            and (self._queue_due() or self.outbox.waits)
-        )
+        """Return whether something may be sent beside what is in flight.
+
+        A third request takes more than another batch that is due: threads that work side by side take the interpreter
+        from requests.
+        """
+        flights = len(self._flights)
+        if (
+            not flights
+            or self.closed
+            or self._resting
+            or self.health.ill
+            or not getattr(self.sink, "concurrent", False)
+        ):
+            return False
+        queue, settings = self.queue, self._settings
+        if flights == 1:
+            return self._queue_due() or self.outbox.waits
+        return queue.count >= settings.queue_events * _MUCH or queue.bytes >= settings.queue_bytes * _MUCH
 
     def _run_spooler(self) -> None:
         while not (self.closed or self._resting):

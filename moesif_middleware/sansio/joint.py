@@ -16,10 +16,12 @@ from .secret_values import Look
 from .straight import heads_of
 
 SEPARATOR = b"\0"
-MOST_TEXTS = 128
+MOST_TEXTS = 512
 """Texts that are searched at once, at most."""
-MOST_BYTES = 65_536
-"""Bytes that are searched at once; a body of a quarter of that is looked at on its own, where no call counts."""
+MOST_BYTES = 1_048_576
+"""Bytes that are searched at once."""
+MOST_BODY = 16_384
+"""Bytes of a body that is searched with others; a larger one is looked at on its own, where no call counts."""
 _PAUSE = 16
 """Texts that are left alone after something was found in one that was searched alone."""
 
@@ -99,7 +101,7 @@ class Sieve:
 
 def _document(buffer: BodyBuffer | None, headers: dict[str, str]) -> bytes | None:
     """Return a body that is whole, small, and probably JSON as it stands; None for any other."""
-    if buffer is None or not 0 < buffer.total <= min(buffer.limit, MOST_BYTES // 4) or "content-encoding" in headers:
+    if buffer is None or not 0 < buffer.total <= min(buffer.limit, MOST_BODY) or "content-encoding" in headers:
         return None
     data = buffer.getvalue()
     return data if SEPARATOR not in data and jsontext.looks_like_json(data) else None

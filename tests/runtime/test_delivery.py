@@ -553,12 +553,23 @@ def test_three_batches_are_in_flight_when_much_is_due(server: FaultServer, make:
         overlaps.append(inside[0])
         inside[0] -= 1
 
-    moesif = make(hooks=Hooks(mask_event=mask), batch_events=10, flush_interval=60.0)
+    moesif = make(hooks=Hooks(mask_event=mask), batch_events=10, flush_interval=60.0, queue_events=100)
     submit(moesif, 60)
     assert moesif.flush(20)
     assert crossing.most == 3
     assert set(overlaps) == {1}
     assert (len(server.stored), server.accepted) == (60, 60)
+
+
+def test_two_requests_at_a_time_while_the_queue_is_far_from_full(
+    server: FaultServer, make: Callable[..., Moesif]
+) -> None:
+    """A third thread would take the interpreter from requests."""
+    server.script = crossing = Crossing(0.05)
+    moesif = make(batch_events=10, flush_interval=60.0, queue_events=1000)
+    submit(moesif, 100)
+    assert moesif.flush(20)
+    assert crossing.most == 2
 
 
 def test_one_request_at_a_time_while_little_is_due(server: FaultServer, make: Callable[..., Moesif]) -> None:
@@ -592,7 +603,7 @@ def test_failures_at_once_are_one_step_of_the_back_off(
 ) -> None:
     """What was begun before the collector fell ill says nothing new, and nothing is begun beside another until then."""
     server.script = crossing = Crossing(0.1, *[Reply(503)] * 4)
-    moesif = make(batch_events=10, flush_interval=60.0)
+    moesif = make(batch_events=10, flush_interval=60.0, queue_events=100)
     moesif.worker._draw = lambda: 0.4
     submit(moesif, 60)
     until(lambda: moesif.worker.failures == 3)
@@ -616,7 +627,7 @@ def test_a_late_success_does_not_end_an_illness(server: FaultServer, make: Calla
         return reply
 
     server.script = script
-    moesif = make(batch_events=10, flush_interval=60.0)
+    moesif = make(batch_events=10, flush_interval=60.0, queue_events=100)
     submit(moesif, 60)
     until(lambda: moesif.stats()["delivered"] == 20)
     assert moesif.worker.health.ill

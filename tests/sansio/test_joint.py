@@ -133,6 +133,7 @@ def test_where_all_have_secrets_few_are_looked_at_in_vain(searches: list[bytes])
     # Once they are clean again, all are looked at together after a while.
     for _ in range(10):
         joint.over(many(64, lambda number: b'{"number": %d}' % number))
+    joint.over(many(MOST_TEXTS // 2, lambda number: b'{"number": %d}' % number))
     assert searches[-1].count(b"\0") == MOST_TEXTS
 
 
