@@ -72,6 +72,17 @@ def parse_storable(raw: bytes, content_encoding: str, limit: int) -> Any:
     return value
 
 
+def small(raw: bytes, content_encoding: str, limit: int) -> bytes | None:
+    """Return a body without its content coding, None for one of over ``limit`` bytes, or that cannot be decoded."""
+    if not content_encoding:
+        return raw if len(raw) <= limit else None
+    try:
+        data, complete = undo(raw, content_encoding, limit)
+    except Undecodable:
+        return None
+    return data if complete else None
+
+
 def plain(raw: bytes, content_encoding: str, limit: int) -> bytes:
     """Return a body without its content coding. Raises Refusal 400, or 413 for more than ``limit`` bytes."""
     if not content_encoding:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import json
 import zlib
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 import brotli
 import pytest
 import zstandard
+
+from moesif_middleware.collector.routes import events
 
 from .conftest import Running, action, event, moment
 
@@ -225,3 +229,33 @@ def test_the_secure_proxy_s_prefix_is_served(fresh: Running) -> None:
     """``/collector/v1`` is the same API."""
     assert fresh.collector.post("/collector/v1/events", json=event()).status_code == 201
     assert fresh.collector.get("/collector/v1/config").status_code == 200
+
+
+def test_no_other_client_waits_for_what_a_few_bytes_decode_to(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is decoded and parsed by a thread; what is small both ways is prepared on the event loop."""
+    prepare, on_the_loop = events._prepare, []
+
+    def watched(*arguments: Any) -> Any:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            on_the_loop.append(False)
+        else:
+            on_the_loop.append(True)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(events, "_prepare", watched)
+    large = json.dumps([event(metadata={"text": "x" * 900_000}) for _ in range(3)]).encode()
+    for raw, coding in (
+        (json.dumps([event()]).encode(), ""),
+        (gzip.compress(json.dumps([event()]).encode()), "gzip"),
+        (brotli.compress(large, quality=4), "br"),
+        (large[: 64 * 1024 + 1], ""),
+        (gzip.compress(large)[:-9], "gzip"),
+        (b"junk", "gzip"),
+    ):
+        running.collector.post("/v1/events/batch", content=raw, headers={"Content-Encoding": coding} if coding else {})
+    assert on_the_loop == [True, True, False, False, False, False]
+    assert len(running.events()) == 5

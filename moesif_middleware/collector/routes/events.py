@@ -16,7 +16,7 @@ from ..checks import Unfit, list_of
 from ..context import CollectorContext
 from ..intake import Arrival, action_row, event_row
 from ..operations import Operation
-from ..payload import MEGABYTE, parse, read
+from ..payload import MEGABYTE, parse, read, small
 from ..refusals import JSONAnswer
 from ..stores import EventRow
 from ..wire import ACTION, EVENT
@@ -26,6 +26,9 @@ ACTIONS_LIMIT: Final = 12 * MEGABYTE
 
 _INLINE: Final = 64 * 1024
 """A body up to this many bytes is prepared on the event loop: handing it to a thread would cost more."""
+
+_INLINE_DECODED: Final = MEGABYTE
+"""What such a body may decode to there: 250 bytes of brotli can be 42 MB, for which all others would wait."""
 
 _STORED: Final = {
     "type": "object",
@@ -66,12 +69,12 @@ def _handler(rows_of: Callable[[Any, Arrival], list[EventRow]], limit: int) -> H
         raw = await read(request, limit)
         arrival = Arrival(context.now_ms(), request.client.host if request.client else None)
         coding = request.headers.get("content-encoding", "")
-        work = partial(_prepare, rows_of, raw, coding, limit, arrival)
-        if len(raw) <= _INLINE:
-            rows = work()
+        body = small(raw, coding, _INLINE_DECODED) if len(raw) <= _INLINE else None
+        if body is not None:
+            rows = _prepare(rows_of, body, "", limit, arrival)
         else:
             async with context.large_bodies:
-                rows = await run_in_threadpool(work)
+                rows = await run_in_threadpool(partial(_prepare, rows_of, raw, coding, limit, arrival))
         appended = await asyncio.wrap_future(context.store.append(app, rows))
         if appended.stored:
             context.arrivals.publish(app)
