@@ -102,7 +102,7 @@ class Reading:
         store, span = self._context.store, Span(first, last)
         searched = query(filtered)
         if not (isinstance(store, ReadsColumns) and store.counts_sooner(searched)):
-            return answer(await run_in_threadpool(summarize, store, app, filtered, span))
+            return answer(await while_asked(request, self._context, lambda: summarize(store, app, filtered, span)))
         tally = Tally(span)
         pieces = store.columns(app, searched, COLUMNS, (first, last))
         # Between the pieces other threads have their turn, and a page that asks no more is noticed.

@@ -483,7 +483,7 @@ def test_a_search_reads_the_arrays_that_it_needs(
 @pytest.mark.heavy
 def test_a_search_that_nobody_waits_for_is_given_up(address: Address) -> None:
     """By the server too, and nothing else is: the next statement of the same thread runs to its end."""
-    store = ClickHouseStore(address, every=0)
+    store, other = ClickHouseStore(address, every=0), Client(address)
     endless = "SELECT count() FROM system.numbers WHERE NOT ignore(number)"
     running = "SELECT count() FROM system.processes WHERE query LIKE '%NOT ignore(number)%' AND query NOT LIKE '%LIKE%'"
     looks: list[list[list[Any]]] = []
@@ -491,7 +491,7 @@ def test_a_search_that_nobody_waits_for_is_given_up(address: Address) -> None:
     def stop() -> bool:
         if looks:
             return True
-        found = store._client.select(running)
+        found = other.select(running)
         looks.extend([found] if found != [[0]] else [])
         return False
 
@@ -501,7 +501,7 @@ def test_a_search_that_nobody_waits_for_is_given_up(address: Address) -> None:
         with store.interrupted_by(stop), pytest.raises(StoreUnavailable, match="interrupted"):
             store._client.select(endless)
         assert looks == [[[1]]]
-        while store._client.select(running) != [[0]]:
+        while other.select(running) != [[0]]:
             assert time.monotonic() < began + 30, "the server goes on"
             time.sleep(0.05)
         with store.interrupted_by(lambda: False):
@@ -509,6 +509,7 @@ def test_a_search_that_nobody_waits_for_is_given_up(address: Address) -> None:
         assert store.append(APP, [row("A")]).result() == Appended(1, 0)
     finally:
         store.close()
+        other.close()
 
 
 @pytest.mark.heavy

@@ -13,13 +13,14 @@ from uuid import uuid4
 import pytest
 
 from benchmarks.servers import Server
+from moesif_middleware.collector import page_reading
 from moesif_middleware.collector.app import create_app
 from moesif_middleware.collector.intake import Arrival, event_row
 from moesif_middleware.collector.listing import Listing
 from moesif_middleware.collector.qualifiers import parse, query
 from moesif_middleware.collector.search.times import wire_millis
 from moesif_middleware.collector.settings import CollectorSettings
-from moesif_middleware.collector.stores import EventRow, ReadsColumns, StoreUnavailable, sqlite
+from moesif_middleware.collector.stores import EventRow, ReadsColumns, Recent, Store, StoreUnavailable, sqlite
 from moesif_middleware.collector.stores.clickhouse.address import parse_address
 from moesif_middleware.collector.stores.clickhouse.store import ClickHouseStore
 from moesif_middleware.collector.stores.sqlite import SQLiteStore
@@ -158,7 +159,7 @@ def test_a_search_is_given_up_when_it_is_told_to(store: SQLiteStore, monkeypatch
     assert store.search(APP, "events", body)["hits"]["total"] == 0
 
 
-async def asked_for_and_left(store: SQLiteStore, target: str) -> int:
+async def asked_for_and_left(store: Store, target: str) -> int:
     """Ask for something of the page, go away at once, and return the status of the answer."""
     app = create_app(CollectorSettings("sqlite:///unused.db", (APP,)), store=store)
     path, _, query_string = target.partition("?")
@@ -182,16 +183,34 @@ async def asked_for_and_left(store: SQLiteStore, target: str) -> int:
     return status
 
 
-def test_a_list_that_nobody_waits_for_is_given_up(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def read_for_long(store: Store) -> None:
+    """Read again and again, each time a little."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        store.recent(APP, Recent(limit=1))
+
+
+@pytest.mark.parametrize("kept_in", ["store", pytest.param("grouping", marks=pytest.mark.heavy)])
+def test_a_list_that_nobody_waits_for_is_given_up(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, kept_in: str
+) -> None:
     def endless(self: Listing, limit: int, at: str | None) -> Any:
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            self.newest()
+        read_for_long(self.store)
         return [], False
 
     monkeypatch.setattr(sqlite, "STEPS_BETWEEN_LOOKS", 1)
     monkeypatch.setattr(Listing, "page", endless)
-    assert asyncio.run(asked_for_and_left(store, "events?q=body:x")) == 503
+    assert asyncio.run(asked_for_and_left(request.getfixturevalue(kept_in), "events?q=body:x")) == 503
+
+
+@pytest.mark.heavy
+def test_groups_that_nobody_waits_for_are_given_up(grouping: ClickHouseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(store: Store, *_: Any) -> dict[str, Any]:
+        read_for_long(store)
+        return {}
+
+    monkeypatch.setattr(page_reading, "summarize", endless)
+    assert asyncio.run(asked_for_and_left(grouping, f"summary?from={FIRST}&to={NOW}")) == 503
 
 
 def test_who_asks_no_more_is_not_counted_for(store: SQLiteStore, monkeypatch: pytest.MonkeyPatch) -> None:

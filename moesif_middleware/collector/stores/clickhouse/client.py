@@ -125,8 +125,12 @@ class Client:
 
         ``database`` is false before there is one; ``hosts`` are the servers that may be asked, if not all.
         """
-        # Where it may be given up, the server must know which one it is.
-        name = "" if self._stop is None else uuid4().hex
+        stop, name = self._stop, ""
+        if stop is not None:
+            if stop():
+                raise Interrupted
+            # The server must know which one is given up.
+            name = uuid4().hex
         target = self._target({**(settings or {}), "query_id": name} if name else settings, database=database)
         body = statement.encode() if isinstance(statement, str) else statement
         failure: StoreUnavailable | None = None
