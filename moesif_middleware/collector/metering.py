@@ -18,13 +18,15 @@ from .checks import Unfit, any_object, at
 from .criteria import CALLS, one_value
 from .parameters import Period
 from .search import check_search
+from .search.aggregations import MAX_BUCKETS
+from .search.intervals import DAY
 from .search.times import iso_millis, wire_millis
 from .stores import Store
 
 Document = dict[str, Any]
 
-MOST_COMPANIES: Final = 1_000
-"""Companies of one report, those with the most events first."""
+COMPANIES: Final = 1_000
+"""Companies that are looked at together, fewer where their days would be more buckets than a search answers."""
 
 MOST_USAGE: Final = 2.0**53
 """The largest usage: what a multiplier such as 1e308 makes of a few calls could not be written down."""
@@ -66,12 +68,19 @@ class Meter:
         if company:
             whose = {"term": {"company_id.raw": company}}
         days = {"date_histogram": {"field": "request.time", "calendar_interval": "day"}, "aggs": {"m": self.metric}}
-        by_company = {"terms": {"field": "company_id.raw", "size": MOST_COMPANIES}, "aggs": {"days": days}}
-        found = self._search(store, app, period, whose, {"who": by_company})
-        for one in found["who"]["buckets"]:
-            for day in one["days"]["buckets"]:
-                if day["doc_count"]:
-                    yield one["key"], int(day["key"]), float(day["m"]["value"] or 0)
+        size = _together(period)
+        terms = {"field": "company_id.raw", "size": size, "order": {"_key": "asc"}}
+        clauses = [whose]
+        while True:
+            asked = {"who": {"terms": terms, "aggs": {"days": days}}}
+            found = self._search(store, app, period, {"bool": {"filter": clauses}}, asked)["who"]["buckets"]
+            for one in found:
+                for day in one["days"]["buckets"]:
+                    if day["doc_count"]:
+                        yield one["key"], int(day["key"]), float(day["m"]["value"] or 0)
+            if len(found) < size:
+                return
+            clauses = [whose, {"range": {"company_id.raw": {"gt": found[-1]["key"]}}}]
 
     def over_time(
         self, store: Store, app: str, period: Period, interval: str, company: str | None
@@ -87,6 +96,12 @@ class Meter:
         body = {"size": 0, "track_total_hits": False, "query": query, "aggs": aggs}
         found: Document = store.search(app, "events", body, *period)["aggregations"]
         return found
+
+
+def _together(period: Period) -> int:
+    first, last, _ = period
+    days = ((last or 0) - (first or 0)) // DAY + 2
+    return max(1, min(COMPANIES, MAX_BUCKETS // days))
 
 
 def _writable(metric: float) -> float:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 import pytest
+
+from moesif_middleware.collector import metering
 
 from .conftest import APP, Running, event, moment
 
@@ -57,10 +60,7 @@ def usage(everywhere: Running, key: str, **query: Any) -> list[tuple[str, int, i
             {"params": {"usage_multiplier": 0.4, "usage_rounding_mode": "down"}},
             [("c1", 2, 0), ("c1", 1, 0), ("c2", 10, 4)],
         ),
-        (
-            {"es_query": {"query": {}, **DURATION, "post_filter": None}},
-            [("c1", 200, 200), ("c1", 100, 100), ("c2", 1000, 1000)],
-        ),
+        ({"es_query": {"query": {}, "post_filter": None}}, [("c1", 2, 2), ("c1", 1, 1), ("c2", 10, 10)]),
         ({"params": {"usage_multiplier": 1e308}}, [("c1", 2, 2**53), ("c1", 1, 2**53), ("c2", 10, 2**53)]),
         (
             {"es_query": {"aggs": {"a": {"max": {"field": "metadata.none", "missing": 1e308}}}}},
@@ -136,3 +136,20 @@ def test_the_catalog_keeps_the_ids_that_are_chosen(everywhere: Running) -> None:
     (plan,) = everywhere.management.get(plans, params={"includes": "prices"}).json()
     assert (plan["unit"], plan["prices"]) == ("call", [price])
     assert "prices" not in everywhere.management.get(plans).json()[0]
+
+
+def test_every_company_is_in_the_report(everywhere: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many they are: some are looked at together."""
+    monkeypatch.setattr(metering, "COMPANIES", 2)
+    names = ["Zeta", "a'b", "alpha", "beta\\", "c d", "é", "\U0001f600"]
+    sent = [event(company_id=name) for name in names] + [event(company_id="alpha"), event(company_id="")]
+    everywhere.collector.post("/v1/events/batch", json=sent).raise_for_status()
+    key = meter(everywhere)
+    found = {company: metric for company, metric, _ in usage(everywhere, key) if company}
+    assert found == {name: 1 + (name == "alpha") for name in names}
+    assert usage(everywhere, key, company_id="alpha", **{"from": "1970-01-01"}) == [("alpha", 2, 2)]
+
+
+def test_a_report_of_many_days_looks_at_fewer_companies_together() -> None:
+    day = 24 * 3600 * 1000
+    assert [metering._together((0, days * day, UTC)) for days in (1, 100, 700_000)] == [1_000, 642, 1]
