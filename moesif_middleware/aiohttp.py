@@ -92,8 +92,11 @@ async def _serve(handle: Moesif, request: web.Request, handler: Handler) -> web.
 
 
 def _head(request: web.Request) -> RequestHead:
-    target = request.raw_path.encode("utf-8", "surrogateescape")
-    return target_head(request.method, target, request.scheme, request.remote, list(request.raw_headers))
+    target, headers = request.raw_path.encode("utf-8", "surrogateescape"), list(request.raw_headers)
+    if request._message.compression:  # noqa: SLF001  # no public name for it
+        # What is read of a compressed request is not compressed any more.
+        headers = [pair for pair in headers if pair[0].lower() != b"content-encoding"]
+    return target_head(request.method, target, request.scheme, request.remote, headers)
 
 
 class _Call:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -121,6 +122,26 @@ async def test_a_form_is_read_and_captured_whole(read: Callable[[web.Request], A
         assert event["metadata"] == {"route": "/"}
     else:
         assert event["metadata"]["request_body_truncated"] == len(FORM) + len(b"--B--\r\n")
+
+
+async def test_a_compressed_request_is_seen_as_the_handler_reads_it() -> None:
+    """By the event and by rules: aiohttp decompresses it before anybody reads."""
+
+    async def echo(request: web.Request) -> web.Response:
+        return web.json_response(await request.json())
+
+    app = web.Application()
+    app.router.add_post("/", echo)
+    async with serving(app) as (client, recorder):
+        headers = {"Content-Encoding": "GZIP", "Content-Type": "application/json"}
+        for rules in (b"[]", RULES_THAT_READ_THE_BODY.replace(b"never", b"x")):
+            recorder.use(rules=rules)
+            async with client.post("/", data=gzip.compress(BODY), headers=headers) as answer:
+                assert (answer.status, answer.headers.get("X-Rule")) == (200, None if rules == b"[]" else "1")
+        for event in recorder.events:
+            assert event["request"]["body"]["kind"] == "x"
+            assert event["metadata"] == {"route": "/"}
+        assert len(recorder.events) == 2
 
 
 async def test_an_answer_that_nobody_waits_for_is_an_event() -> None:
