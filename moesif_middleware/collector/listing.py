@@ -6,7 +6,7 @@ one thing: rows, each with the position (``at``) behind which the list goes on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -70,15 +70,15 @@ class Listing:
         full = len(rows) >= limit
         if simple is not None:
             return [_at_seq(row) for row in rows], full
-        passed = self._passing([row["id"] for row in rows])
+        passed = self._passing(rows)
         return [_at_time(row) for row in rows if row["id"] in passed], full
 
-    def _passing(self, ids: list[str]) -> set[str]:
-        if not ids:
+    def _passing(self, rows: list[Row]) -> set[str]:
+        if not rows:
             return set()
-        among = {"bool": {"filter": [query(self.qualifiers), {"ids": {"values": ids}}]}}
-        answer = self._search({"query": among, "size": len(ids), "_source": False, "track_total_hits": False})
-        return {hit["_id"] for hit in answer["hits"]["hits"]}
+        passing = {"bool": {"filter": [query(self.qualifiers), _among(rows)]}}
+        body = {"query": passing, "size": len(rows), "_source": False, "track_total_hits": False}
+        return {hit["_id"] for hit in self._search(body, rows)["hits"]["hits"]}
 
     def places(self, limit: int) -> tuple[list[tuple[str, int]], bool]:
         """Return the ids and times of the newest events that pass, and whether there are more than ``limit``."""
@@ -103,15 +103,15 @@ class Listing:
         more = True
         while more and limit > 0:
             rows, more = self.page(min(limit, STEP), at)
-            yield self._documents([row["id"] for row in rows])
+            yield self._documents(rows)
             limit -= len(rows)
             at = rows[-1]["at"] if rows else None
 
-    def _documents(self, ids: list[str]) -> list[dict[str, Any]]:
-        """Return the events with these ids, in their order, without those that were deleted since."""
-        body = {"query": {"ids": {"values": ids}}, "size": len(ids), "track_total_hits": False}
-        found = {hit["_id"]: hit["_source"] for hit in self._search(body)["hits"]["hits"]}
-        return [found[key] for key in ids if key in found]
+    def _documents(self, rows: list[Row]) -> list[dict[str, Any]]:
+        """Return the events of these rows, in their order, without those that were deleted since."""
+        body = {"query": _among(rows), "size": len(rows), "track_total_hits": False}
+        found = {hit["_id"]: hit["_source"] for hit in self._search(body, rows)["hits"]["hits"]}
+        return [found[row["id"]] for row in rows if row["id"] in found]
 
     def check(self) -> None:
         """Raise Refusal or InvalidSearch, both a 400, for a filter that cannot be answered, before an answer begins."""
@@ -131,8 +131,15 @@ class Listing:
             body["search_after"] = behind
         return [_row(hit) for hit in self._search(body)["hits"]["hits"]]
 
-    def _search(self, body: dict[str, Any]) -> dict[str, Any]:
-        return self.store.search(self.app, "events", body)
+    def _search(self, body: dict[str, Any], rows: Sequence[Row] = ()) -> dict[str, Any]:
+        """Search the events, those of some rows within their times: no store looks an id up sooner among all."""
+        times = [row["time_ms"] for row in rows]
+        return self.store.search(self.app, "events", body, min(times, default=None), max(times, default=None))
+
+
+def _among(rows: list[Row]) -> dict[str, Any]:
+    """Return the query for the events of rows."""
+    return {"ids": {"values": [row["id"] for row in rows]}}
 
 
 def _seq(at: str | None) -> int | None:

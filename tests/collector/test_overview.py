@@ -138,6 +138,27 @@ def test_the_ends_of_the_range_belong_to_it(store: SQLiteStore) -> None:
     assert len(next(store.columns(APP, {"match_all": {}}, ["id"], (span.first, span.last)))[0]) == 11
 
 
+def test_the_events_of_rows_are_looked_for_within_their_times(
+    store: SQLiteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of an archive, and those that arrived and may pass the filter."""
+    asked: list[tuple[int | None, ...]] = []
+    search = store.search
+
+    def noted(app: str, kind: str, body: object, *times: int | None) -> dict[str, Any]:
+        asked.append(times)
+        return search(app, kind, body, *times)
+
+    rows = store.recent(APP, Recent(limit=10))
+    times = [row["time_ms"] for row in rows]
+    monkeypatch.setattr(store, "search", noted)
+    (documents,) = Listing(store, APP, []).whole(10)
+    assert [document["transaction_id"] for document in documents] == [row["id"] for row in rows]
+    arrived, _ = Listing(store, APP, parse("-body:nothing")).arrived(0, 10)
+    assert [row["id"] for row in arrived] == [row["id"] for row in rows]
+    assert asked == [(min(times), max(times))] * 2
+
+
 def test_the_page_asks_each_store_for_it(everywhere: Running) -> None:
     events = [event(user_id="u1", weight=weight) for weight in (1, 4)]
     everywhere.collector.post("/v1/events/batch", json=events).raise_for_status()
