@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -226,3 +229,16 @@ def test_a_search_needs_its_scope(shared: Running) -> None:
     answer = shared.anonymous.post("/v1/search/~/search/events", json={}, params=RANGE, headers=headers)
     assert answer.status_code == 401
     assert "read:events" in answer.json()["error"]
+
+
+def test_time_zones_need_no_database_of_the_machine() -> None:
+    """Windows and small containers have none: the extra of the collector brings one."""
+    program = (
+        "from moesif_middleware.collector.search.times import zone_of, wire_millis;"
+        "print(wire_millis(1730800000000, zone_of('America/New_York')))"
+    )
+    environment = {**os.environ, "PYTHONTZPATH": ""}
+    found = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (found.stdout, found.stderr) == ("2024-11-05T04:46:40.000-05:00\n", "")
