@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from functools import lru_cache
 from types import FrameType
@@ -802,11 +802,12 @@ def json_body(exchange: Exchange) -> Any:
     data, coding = body.getvalue(), exchange.head.header("content-encoding")
     # What is read ahead of the application may end at the limit.
     cut = body.kept >= body.limit
-    try:
-        if coding:
-            # Or a rule could be got round by compressing what it reads.
+    if coding:
+        # Or a rule could be got round by compressing what it reads; or by saying so, which few applications look at.
+        with suppress(decoding.Undecodable):
             data, whole = decoding.undo(data, coding, body.limit)
             cut = cut or not whole
+    try:
         return jsontext.parse_cut(data) if cut else jsontext.parse_any(data)
     except ValueError:
         return None
