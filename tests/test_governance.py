@@ -351,6 +351,21 @@ async def test_an_id_that_no_rate_was_for_may_change(recorder: Recorder, config:
     assert recorder.moesif._ids_are_final
 
 
+@pytest.mark.parametrize("id_header", ["early", "unheard of"])
+async def test_rates_of_users_and_companies_alone_read_nothing_of_the_request(
+    recorder: Recorder, id_header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the rates that large customers have; what conditions and rules would read is not even made ready."""
+    monkeypatch.setattr(recorder.moesif, "subject", lambda *_, **__: pytest.fail("was asked for"))
+    recorder.use(config=orjson.dumps({"user_sample_rate": {"early": 100}, "company_sample_rate": {"acme": 50}}))
+    headers = [(b"x-user", id_header.encode())]
+    messages = [{"type": "http.request", "body": b"{}", "more_body": False}]
+    app = AsgiMiddleware(test_asgi.answers([b"1"]), recorder.moesif)
+    await test_asgi.drive(app, messages, headers=headers)
+    assert [event["user_id"] for event in recorder.events] == [id_header]
+    assert recorder.moesif.stats()["errors"] == {}
+
+
 async def test_a_request_that_becomes_another_users_is_kept_at_the_lesser_rate(recorder: Recorder) -> None:
     """Of those kept at 50 % half are kept where 25 % is asked for, and each stands for four."""
     recorder.moesif._draw.seed(7)

@@ -170,7 +170,7 @@ class ScopeHead(RequestHead):
 
     def header(self, name: str) -> str | None:
         """Return the first header of this lower-case name."""
-        wanted = name.encode("ascii")
+        wanted = name.encode()
         for key, value in self.raw_headers:
             if key == wanted or (len(key) == len(wanted) and key.lower() == wanted):
                 return value.decode("latin-1")

@@ -263,6 +263,8 @@ class Snapshot(NamedTuple):
     """Whether no request needs a look: no rule is loaded, and no event of anybody is kept."""
     identifies: bool = False
     """Whether it matters to a decision who the user and the company are."""
+    reads_request: bool = False
+    """Whether anything but that matters to it."""
 
     @staticmethod
     def of(config: Config, rules: Ruleset) -> Snapshot:
@@ -276,6 +278,7 @@ class Snapshot(NamedTuple):
             idle=not rules.rules and sampling.trivial,
             silent=not rules.rules and constant and sampling.sample_rate == 0,
             identifies=bool(entities or rules.users.rules or rules.companies.rules),
+            reads_request=bool(rules.rules) or sampling.reads_request,
         )
 
     @property

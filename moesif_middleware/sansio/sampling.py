@@ -57,38 +57,39 @@ class Sampling(NamedTuple):
         """Return whether some condition reads the request's body."""
         return self.matcher.reads_body
 
-    def rate(self, subject: Subject, user_id: str | None, company_id: str | None) -> float:
-        """Return the rate of a finished request, in percent."""
+    @property
+    def reads_request(self) -> bool:
+        """Return whether it takes more than the ids to tell a rate, so that a subject is needed."""
+        return bool(self.regex)
+
+    def rate(self, subject: Subject | None, user_id: str | None, company_id: str | None) -> float:
+        """Return the rate of a finished request, in percent; it takes a subject if ``reads_request``."""
         entity = self.entity_rate(user_id, company_id)
-        regex = self.regex_rate(subject)
+        regex = None if subject is None else self.regex_rate(subject)
         if entity is None:
             return self.sample_rate if regex is None else regex
         return entity if regex is None else min(entity, regex)
 
-    def rate_before(self, subject: Subject, user_id: str | None, company_id: str | None) -> float | None:
+    def rate_before(self, subject: Subject | None, user_id: str | None, company_id: str | None) -> float | None:
         """Return the rate that the request will have when that is certain before the application runs, else None.
 
         An id that is given must be final; one that is not may still become known. So the entity's rate is certain when
         the map that decides it is empty or its id is given, and the regex rate when no earlier entry may still match
         by its response, nor by a body that was not given. Where they are not, a rate of 0 is still certain once one
-        of the two is 0: nothing is less.
+        of the two is 0: nothing is less. It takes a subject if ``reads_request``.
         """
+        certain, entity = self._entity_before(user_id, company_id)
+        if subject is None or not self.regex:
+            return None if not certain else self.sample_rate if entity is None else entity
         regex = self._regex_before(subject)
-        entity = self._entity_before(user_id, company_id)
-        if regex == {0} or entity == {0}:
+        if regex == {0} or entity == 0:
             return 0
-        if len(regex) > 1 or entity is None:
+        if len(regex) > 1 or not certain:
             return None
-        (one,) = regex
-        (other,) = entity
-        if one is None and other is None:
-            return self.sample_rate
-        return min(rate for rate in (one, other) if rate is not None)
+        return min((rate for rate in (*regex, entity) if rate is not None), default=self.sample_rate)
 
     def _regex_before(self, subject: Subject) -> set[float | None]:
         """Return the rates that regex_config may come to; None stands for no match."""
-        if not self.regex:
-            return {None}
         bits, later = self.matcher.match(subject), self.matcher.open_mask(subject)
         possible: set[float | None] = set()
         for entry in self.regex:
@@ -98,15 +99,15 @@ class Sampling(NamedTuple):
                     return possible
         return possible | {None}
 
-    def _entity_before(self, user_id: str | None, company_id: str | None) -> set[float | None] | None:
-        """Return the one rate that the entity has, in a set, {None} when it has none; None when that is open."""
-        user = self.users.get(user_id)
-        if user is not None:
-            return {user}
+    def _entity_before(self, user_id: str | None, company_id: str | None) -> tuple[bool, float | None]:
+        """Return whether it is certain which rate the entity has, if any, and that rate."""
+        rate: float | None = self.users.get(user_id)
+        if rate is not None:
+            return True, rate
         if self.users and not user_id:
-            return None
-        company = self.companies.get(company_id)
-        return None if company is None and self.companies and not company_id else {company}
+            return False, None
+        rate = self.companies.get(company_id)
+        return rate is not None or bool(company_id) or not self.companies, rate
 
     def entity_rate(self, user_id: str | None, company_id: str | None) -> float | None:
         """Return the user's rate, else the company's, else None."""
