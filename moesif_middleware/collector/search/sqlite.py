@@ -83,9 +83,7 @@ class SQLiteStatement:
     def bind(self, value: str | float) -> str:
         """Return the SQL that stands for a literal."""
         name = f"p{len(self._parameters)}"
-        # An integer that is too large for SQLite is a double in the documents that it reads as well.
-        large = isinstance(value, int) and not -(2**63) <= value < 2**63
-        self._parameters[name] = float(value) if large else value
+        self._parameters[name] = _held(value)
         return f":{name}"
 
     def parameters(self) -> Any:
@@ -413,7 +411,14 @@ def _leaves(document: str, names: str, below: int, distinct: int) -> str:
 
 def _leaf_edge(document: str, names: str, highest: int) -> Scalar | None:
     edge = max if highest else min
-    return edge(_values(document, names), key=_rank, default=None)
+    found = edge(_values(document, names), key=_rank, default=None)
+    return None if found is None else _held(found)
+
+
+def _held(value: Scalar) -> Scalar:
+    """Return a value as SQLite holds it: an integer that is too large for it is a double in the JSON it reads, too."""
+    large = isinstance(value, int) and not -(2**63) <= value < 2**63
+    return float(value) if large else value
 
 
 def _rank(value: Scalar) -> tuple[int, float, bytes]:

@@ -122,6 +122,17 @@ def test_a_number_without_a_bucket_keeps_no_other_from_its_own(odd: Store) -> No
     assert 1e308 not in found
 
 
+def test_documents_are_sorted_by_large_numbers(odd: Store) -> None:
+    """Also by the highest of several."""
+    values: list[Any] = [[5, 2**64 - 1], 1e300, [2**63], [-(2**63), 3], -1e300]
+    odd.append("sorted", [event(index, {"x": value}) for index, value in enumerate(values)]).result(timeout=30)
+    for order, expected in (("desc", [1, 0, 2, 3, 4]), ("asc", [4, 3, 0, 2, 1])):
+        hits = search(odd, "sorted", {"sort": [{"metadata.x": order}]})["hits"]["hits"]
+        assert [hit["_id"] for hit in hits] == [f"event-{index}" for index in expected]
+        after = search(odd, "sorted", {"sort": [{"metadata.x": order}], "search_after": hits[2]["sort"]})
+        assert [hit["_id"] for hit in after["hits"]["hits"]] == [hit["_id"] for hit in hits[3:]]
+
+
 @pytest.mark.parametrize("number", [2**63 - 1, 2**64 - 1, -(2**63), 1e308])
 def test_a_large_number_equals_itself(odd: Store, number: float) -> None:
     hits = search(odd, "size", {"query": {"term": {"metadata.size": number}}})["hits"]["hits"]
