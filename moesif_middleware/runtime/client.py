@@ -119,6 +119,7 @@ class Moesif:
         self._ids_are_final = True
         """Whether no application has yet changed an id, by identify(), after the rules were asked."""
         self._pid = os.getpid()
+        self._forgetting = threading.RLock()
         self.feed: Feed | None = Feed(settings, warm_up=self._warm_up) if sink is None else None
         self._fixed: Snapshot | None = None
         self.worker = Worker(
@@ -752,15 +753,28 @@ class Moesif:
             self.failed("on_drop", error)
 
     def forget(self) -> None:
-        """Begin anew in a forked child: empty queue and ledger, own connections, threads and dice."""
-        self._pid = os.getpid()
-        self._reported = 0
-        self._draw = random.Random()  # noqa: S311  # sampling and correlation ids, no secrets
-        self.ledger.forget()
-        self.updates.forget()
-        self.worker.forget()
-        if self.feed is not None:
-            self.feed.forget()
+        """Begin anew in a forked child: empty queue and ledger, own connections, threads and dice.
+
+        Where forks are not announced, its first requests come here at the same time: one does it, the others wait.
+        """
+        with self._forgetting:
+            if self._pid == os.getpid():
+                return
+            self._reported = 0
+            self._draw = random.Random()  # noqa: S311  # sampling and correlation ids, no secrets
+            self.ledger.forget()
+            self.updates.forget()
+            self.worker.forget()
+            if self.feed is not None:
+                self.feed.forget()
+            # Last, since it is what tells the others that all is done.
+            self._pid = os.getpid()
+
+    def forget_after_fork(self) -> None:
+        """Begin anew in a forked child that has no thread yet but this one."""
+        self._forgetting = threading.RLock()  # the parent may have held it
+        self._pid = 0  # in a namespace of its own it may have its parent's
+        self.forget()
 
 
 def _plain(part: Any) -> Any:
@@ -873,7 +887,7 @@ def _forget_all() -> None:
     global _shared_lock  # the parent may have held it at the fork
     _shared_lock = threading.Lock()
     for handle in tuple(_open_handles):
-        handle.forget()
+        handle.forget_after_fork()
 
 
 def _exit_on_sigterm() -> None:

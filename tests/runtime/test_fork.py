@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,6 +16,9 @@ from textwrap import indent
 
 import pytest
 
+from moesif_middleware import MemorySink, Moesif
+from moesif_middleware.runtime.ledger import balance
+from tests.exchanges import exchange
 from tests.faults import FaultServer
 from tests.processes import RunningServer, settings
 
@@ -236,3 +240,37 @@ def test_a_fork_in_the_middle_of_an_import_leaves_the_child_whole() -> None:
         run = subprocess.run(command, capture_output=True, text=True, timeout=90, cwd=ROOT)
     assert (run.returncode, run.stderr) == (0, "")
     assert sorted(user["user_id"] for post in server.posts for user in post.json) == ["after", "before", "child"]
+
+
+def test_the_first_requests_of_a_child_that_does_not_know_of_its_fork_are_all_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """uWSGI announces no forks, and its threads take requests at once: one begins anew, and the others wait for it."""
+    sink = MemorySink()
+    moesif = Moesif(application_id="x", sink=sink)
+    forget, begun = moesif.worker.forget, threading.Event()
+
+    def slow() -> None:
+        begun.set()
+        time.sleep(0.2)
+        forget()
+
+    def request() -> None:
+        found = exchange()
+        moesif.begin(found.head)
+        moesif.submit(found)
+
+    monkeypatch.setattr(moesif.worker, "forget", slow)
+    moesif._pid = 0
+    threads = [threading.Thread(target=request) for _ in range(4)]
+    threads[0].start()
+    assert begun.wait(10)
+    for thread in threads[1:]:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert moesif.flush(5)
+    counts = moesif.stats()
+    assert (counts["captured"], counts["delivered"], balance(counts)) == (4, 4, 0)
+    assert len(sink.events) == 4
+    moesif.close()
