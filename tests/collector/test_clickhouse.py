@@ -458,6 +458,9 @@ def test_only_a_column_that_is_there_already_is_passed_over(
         (from_four("metadata.plan"), {"metadata.path", "metadata.kind", "metadata.number"}),
         (from_four("request.body.plan"), {"leaf.path", "leaf.kind", "leaf.number"}),
         ({"size": 0, "query": {"term": {"request.body.plan.raw": "free"}}}, {"leaf.path", "leaf.key"}),
+        ({"size": 0, "query": {"term": {"request.headers.x-plan.raw": "free"}}}, {"headers.path", "headers.key"}),
+        ({"size": 0, "query": {"exists": {"field": "response.headers"}}}, {"headers.path"}),
+        ({"size": 0, "query": {"exists": {"field": "response"}}}, {"leaf.path"}),
     ],
 )
 def test_a_search_reads_the_arrays_that_it_needs(
@@ -475,7 +478,7 @@ def test_a_search_reads_the_arrays_that_it_needs(
         store.append(APP, [with_plan("A", "free"), with_plan("B", 5)]).result()
         monkeypatch.setattr(store._client, "select", select)
         store.search(APP, "events", body)
-        assert set(re.findall(r"\b(?:leaf|metadata)\.[a-z]+", " ".join(statements))) == read
+        assert set(re.findall(r"\b(?:leaf|metadata|headers)\.[a-z]+", " ".join(statements))) == read
     finally:
         store.close()
 

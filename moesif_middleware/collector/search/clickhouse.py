@@ -2,7 +2,7 @@
 
 Old servers cannot read JSON, so every scalar of a document stands in four parallel arrays, ``leaf``: its path, its
 kind, its ``key`` (one text by which values of all types are compared and ordered, see ``leaf_key``) and its number.
-Those of an event's metadata stand in four arrays for themselves too, see ``NARROW``.
+Those of an event's metadata and headers stand in arrays of their own too, see ``NARROW``.
 Literals stand in the statement, since old servers bind none over HTTP: ``literal`` is the one place that writes them.
 """
 
@@ -25,8 +25,11 @@ from .times import FIRST_MILLIS, LAST_MILLIS
 SEPARATOR: Final = "\0"
 """Between the members of a stored path; in a name it would be taken for one, so it is replaced there."""
 
-NARROW: Final = "metadata"
-"""The member of an event whose scalars have arrays of their own, of the names that those in ``leaf`` have.
+NARROW: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
+    "metadata": (("metadata",),),
+    "headers": (("request", "headers"), ("response", "headers")),
+}
+"""Arrays for the scalars at and below some members of an event, of the parts that ``leaf`` has.
 
 ``leaf`` holds the bodies too: nearly all of what a count of one short value would read.
 """
@@ -68,10 +71,12 @@ def stored_path(names: Sequence[str]) -> str:
 
 def narrow_columns() -> dict[str, tuple[str, str]]:
     """Return the columns that the server computes of ``leaf.*`` for ``NARROW``, each with its type and expression."""
-    below = _below("p", NARROW)
-    found = {f"{NARROW}.path": ("Array(String)", f"arrayFilter(p -> {below}, leaf.path)")}
-    for part, type_ in (("kind", "UInt8"), ("key", "String"), ("number", "Float64")):
-        found[f"{NARROW}.{part}"] = (f"Array({type_})", f"arrayFilter((v, p) -> {below}, leaf.{part}, leaf.path)")
+    found: dict[str, tuple[str, str]] = {}
+    for name, members in NARROW.items():
+        below = " OR ".join(_below("p", stored_path(each)) for each in members)
+        found[f"{name}.path"] = ("Array(String)", f"arrayFilter(p -> {below}, leaf.path)")
+        for part, type_ in (("kind", "UInt8"), ("key", "String"), ("number", "Float64")):
+            found[f"{name}.{part}"] = (f"Array({type_})", f"arrayFilter((v, p) -> {below}, leaf.{part}, leaf.path)")
     return found
 
 
@@ -328,7 +333,10 @@ class ClickHouseStatement:
 
     def _leaf(self, field: Field, part: str) -> str:
         """Return the shortest array of a part of the leaves that has all of the field's."""
-        return f"{NARROW if self._events and field.members[:1] == (NARROW,) else 'leaf'}.{part}"
+        for name, members in NARROW.items() if self._events else ():
+            if any(field.members[: len(each)] == each for each in members):
+                return f"{name}.{part}"
+        return f"leaf.{part}"
 
     def _at(self, field: Field, part: str, kinds: str = "") -> str:
         """Return the array of what a part of the leaves is at a path, of those kinds if any are given."""
