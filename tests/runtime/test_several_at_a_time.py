@@ -318,7 +318,7 @@ def test_the_last_thread_closes_the_sink_when_a_request_outlives_the_handle() ->
     sink = Slow()
     moesif = Moesif(Settings(application_id="x", batch_events=2, flush_interval=60.0), sink=sink)
     submit(moesif, 8)
-    until(lambda: sink.inside == 3)
+    until(lambda: sink.inside >= 2)
     moesif.close(0.1)
     assert sink.closings == [0]
     sink.go.set()
