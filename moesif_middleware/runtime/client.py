@@ -35,7 +35,7 @@ from ..settings import Hooks, Masking, Settings
 from . import hooks as hooks_module
 from .clock import pause, steady
 from .feed import Feed
-from .late import load
+from .late import announces_forks, load
 from .ledger import Ledger
 from .paths import compile_media_types, compile_paths, compile_statuses
 from .queue import VITAL, Entry, priority
@@ -693,8 +693,9 @@ class Moesif:
 
     def _warm_up(self) -> None:
         """Make what the first event needs, a little at a time, before a request would have to wait for it."""
-        self._masker.joint_looks(pause=give_way)
-        load()
+        if announces_forks():
+            self._masker.joint_looks(pause=give_way)
+            load()
 
     def _encode(self, entry: Entry) -> bytes:
         if entry.kind != "events":

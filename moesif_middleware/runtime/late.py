@@ -64,9 +64,14 @@ def load() -> None:
         codecs.lookup("idna")  # or Python imports it when the first connection looks up its host
 
 
+def announces_forks() -> bool:
+    """Return whether Python is told of forks. uWSGI tells it nothing: a thread at work leaves the child hanging."""
+    return "uwsgi" not in sys.modules
+
+
 def load_for_uwsgi() -> None:
     """Import it before a thread does where forks are not announced."""
-    if "uwsgi" in sys.modules:
+    if not announces_forks():
         load()
 
 

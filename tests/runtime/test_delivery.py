@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -46,6 +47,16 @@ def test_what_the_first_event_needs_is_there_before_it(make: Callable[..., Moesi
     moesif.start()
     until(lambda: moesif.feed is not None and moesif.feed.fetches)
     assert moesif._masker._joint is not None
+
+
+def test_nothing_is_made_on_a_thread_in_the_master_of_uwsgi(
+    make: Callable[..., Moesif], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It forks its workers while the thread is at work, and they would wait for the interpreter for ever."""
+    moesif = make(masking=Masking(extra_names=["another of this test"]))
+    monkeypatch.setitem(sys.modules, "uwsgi", ModuleType("uwsgi"))
+    moesif._warm_up()
+    assert moesif._masker._joint is None
 
 
 def test_handles_with_the_same_masking_share_what_masks(make: Callable[..., Moesif]) -> None:
