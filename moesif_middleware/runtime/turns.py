@@ -15,7 +15,7 @@ _SPELL_SECONDS = 0.0004
 """Work between two rests, while little else waits to be done."""
 _REST_SECONDS = 0.00005
 """A rest; asking for none at all would not let the interpreter change hands."""
-_BACKLOG = 100
+_BACKLOG = 1000
 """As many things that wait make a spell longer by its length.
 
 Beside a thread that never sleeps each rest takes all of those 5 ms: who falls behind rests less.
