@@ -197,22 +197,28 @@ def test_an_event_that_was_written_twice_counts_once(address: Address) -> None:
         store.close()
 
 
-@pytest.mark.heavy
-def test_events_to_delete_are_looked_for_at_their_time(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it is known; of two rows with one id the one at that time goes, and without a time both."""
-    store = ClickHouseStore(address, every=0)
+def recorded(store: ClickHouseStore, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list into which every SELECT of a store goes from here on."""
     statements: list[str] = []
 
     def select(sql: str, hosts: Any = ()) -> list[list[Any]]:
         statements.append(sql)
         return Client.select(store._client, sql, hosts)
 
+    monkeypatch.setattr(store._client, "select", select)
+    return statements
+
+
+@pytest.mark.heavy
+def test_events_to_delete_are_looked_for_at_their_time(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is known; of two rows with one id the one at that time goes, and without a time both."""
+    store = ClickHouseStore(address, every=0)
     try:
         rows = [row(f"e{time}", time_ms=time) for time in range(1000, 1010)]
         store.append(APP, [*rows, row("e1000", time_ms=5000)]).result()
         store.append(APP, [row("e1000", time_ms=5000)]).result()
         assert store.kept(APP).events == 11
-        monkeypatch.setattr(store._client, "select", select)
+        statements = recorded(store, monkeypatch)
         assert store.delete(APP, "events", "e1003", 1004).result() is False
         done = [store.delete(APP, "events", f"e{time}", time) for time in (1007, 1000, 1003)]
         assert [each.result() for each in done] == [True, True, True]
@@ -264,17 +270,11 @@ def test_two_events_with_one_id_keep_their_documents(address: Address) -> None:
 def test_the_first_of_some_groups_take_one_statement(address: Address, monkeypatch: pytest.MonkeyPatch) -> None:
     """All groups come with the first ones, and a second pass counts the others only where there are many more."""
     store = ClickHouseStore(address, every=0)
-    statements: list[str] = []
-
-    def select(sql: str) -> list[list[Any]]:
-        statements.append(sql)
-        return Client.select(store._client, sql)
-
     try:
         store.append(
             APP, [row(f"{n}-{m}", user_id=f"u{n:02}", weight=n) for n in range(1, 9) for m in range(n)]
         ).result()
-        monkeypatch.setattr(store._client, "select", select)
+        statements = recorded(store, monkeypatch)
         metric = {"p": {"percentiles": {"field": "weight", "percents": [50]}}}
         terms = {"field": "user_id.raw", "size": 3, "min_doc_count": 4}
         search = {"size": 0, "track_total_hits": False, "aggs": {"users": {"terms": terms, "aggs": metric}}}
@@ -468,15 +468,9 @@ def test_a_search_reads_the_arrays_that_it_needs(
 ) -> None:
     """The keys of all scalars are the bodies of all events: a search of the metadata reads no word of them."""
     store = ClickHouseStore(address, every=0)
-    statements: list[str] = []
-
-    def select(sql: str, hosts: Any = ()) -> list[list[Any]]:
-        statements.append(sql)
-        return Client.select(store._client, sql, hosts)
-
     try:
         store.append(APP, [with_plan("A", "free"), with_plan("B", 5)]).result()
-        monkeypatch.setattr(store._client, "select", select)
+        statements = recorded(store, monkeypatch)
         store.search(APP, "events", body)
         assert set(re.findall(r"\b(?:leaf|metadata|headers)\.[a-z]+", " ".join(statements))) == read
     finally:

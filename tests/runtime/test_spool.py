@@ -258,28 +258,6 @@ def test_while_the_collector_is_ill_events_wait_on_disk_and_not_in_memory(
     assert spool(tmp_path / "spool", "test-app").owned() == {}
 
 
-def test_what_replaces_something_in_the_spool_goes_behind_it(
-    server: FaultServer, make: Callable[..., Moesif], tmp_path: Path
-) -> None:
-    """Else the collector would end up with the older of two updates of a user."""
-    server.script = lambda request: Reply(503)
-    moesif = make(spool_path=str(tmp_path / "spool"), batch_events=5)
-    submit(moesif, 300)
-    until(lambda: moesif.stats()["spooled"] == 300)
-    moesif.update_user({"user_id": "one", "metadata": {"number": 0}})
-    until(lambda: moesif.stats()["updates"]["spooled"] == 1)
-    server.script = lambda request: Reply(delay=0.02)
-    until(lambda: moesif.stats()["delivered"] > 0)
-    for number in (1, 2):
-        moesif.update_user({"user_id": "one", "metadata": {"number": number}})
-        moesif.worker.hurry()
-        time.sleep(0.03)
-    assert moesif.flush(20)
-    told = [user["metadata"]["number"] for post in server.posts if "users" in post.path for user in post.json]
-    assert told == [0, 1, 2]
-    assert len(server.stored) == 300
-
-
 def test_while_a_request_hangs_it_and_what_comes_after_it_reach_the_disk(
     server: FaultServer, make: Callable[..., Moesif], tmp_path: Path
 ) -> None:
